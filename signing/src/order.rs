@@ -1,0 +1,243 @@
+//! The order: the one document that makes an agent act.
+//!
+//! Owns what an order can say and the bounds of it. It never decides whether an order is followed: that is `verify`,
+//! then the agent's policy. Everything that an agent does, a stop included, is an order.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    digest::Digest,
+    document::{self, Document},
+    envelope::ORDER_TYPE,
+    error::Invalid,
+    merkle::{MAX_TARGETS, Targets},
+};
+
+/// Most parameters, and most environment variables, of one order.
+pub const MAX_VALUES: usize = 64;
+/// Longest value of a parameter or an environment variable, in bytes.
+pub const MAX_VALUE_BYTES: usize = 32 * 1024;
+/// Longest time-out: seven days.
+pub const MAX_TIMEOUT_S: u32 = 7 * 24 * 60 * 60;
+/// Largest content of a script, in bytes: 16 MiB.
+pub const MAX_CONTENT_BYTES: u64 = 16 * 1024 * 1024;
+/// Most output that an agent is asked to keep, in bytes: 16 MiB.
+pub const MAX_OUTPUT_BYTES: u32 = 16 * 1024 * 1024;
+
+/// An order, for one invocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// Always 1.
+    pub version: u32,
+    /// Its id, `o-…`. The same id with another digest is refused as replayed.
+    pub order: String,
+    /// The invocation that it is for, `t-…`.
+    pub invocation: String,
+    /// On whose behalf, for people and the log: 1 to 256 bytes.
+    pub principal: String,
+    /// When it was signed, unix milliseconds.
+    pub issued_ms: i64,
+    /// From when on it may be accepted, unix milliseconds.
+    pub not_before_ms: i64,
+    /// Until when, exclusive, it may be accepted, unix milliseconds.
+    pub expires_ms: i64,
+    /// For which instances.
+    pub targets: Targets,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What an order says to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Action {
+    /// Run a script.
+    Script {
+        /// What runs it.
+        interpreter: ScriptKind,
+        /// SHA-256 of the content, before anything is substituted in it.
+        content: Digest,
+        /// Length of the content in bytes, 1 to [`MAX_CONTENT_BYTES`].
+        content_bytes: u64,
+        /// The user to run as; without it the agent's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// The working directory; without it the user's home.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cwd: Option<String>,
+        /// Seconds until it is ended, 1 to [`MAX_TIMEOUT_S`].
+        timeout_s: u32,
+        /// What is ended with it.
+        termination: Termination,
+        /// Environment variables, at most [`MAX_VALUES`].
+        environment: BTreeMap<String, String>,
+        /// Bytes of output to keep, at most [`MAX_OUTPUT_BYTES`].
+        output_bytes: u32,
+    },
+    /// Run a plugin.
+    Plugin {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// SHA-256 of the component.
+        component: Digest,
+        /// SHA-256 of the manifest.
+        manifest: Digest,
+        /// Parameters, at most [`MAX_VALUES`].
+        parameters: BTreeMap<String, String>,
+        /// Seconds until it is ended, 1 to [`MAX_TIMEOUT_S`].
+        timeout_s: u32,
+        /// Bytes of output to keep, at most [`MAX_OUTPUT_BYTES`].
+        output_bytes: u32,
+    },
+    /// Stop the task that another order began, or would begin.
+    Stop {
+        /// Digest of that order.
+        order: Digest,
+        /// The invocation that that order is for.
+        invocation: String,
+    },
+}
+
+/// What runs a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScriptKind {
+    /// The script's own first line, else `sh`.
+    Shell,
+    /// PowerShell.
+    #[serde(rename = "powershell")]
+    PowerShell,
+    /// The Windows command processor.
+    Bat,
+}
+
+/// What is ended when a task is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Termination {
+    /// The script's process.
+    Process,
+    /// The script's process and all that it began.
+    ProcessTree,
+}
+
+impl Order {
+    /// Checks all bounds that the types do not check.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        document::version_1(self.version)?;
+        document::id("order", &self.order, "o-")?;
+        document::id("invocation", &self.invocation, "t-")?;
+        document::text("principal", &self.principal, 256, document::line)?;
+        document::times(
+            ("issued_ms", self.issued_ms),
+            ("expires_ms", self.expires_ms),
+        )?;
+        document::times(
+            ("not_before_ms", self.not_before_ms),
+            ("expires_ms", self.expires_ms),
+        )?;
+        document::within("targets.count", self.targets.count, 1, MAX_TARGETS as u64)?;
+        self.action.validate()
+    }
+}
+
+impl Action {
+    fn validate(&self) -> Result<(), Invalid> {
+        match self {
+            Self::Script {
+                content_bytes,
+                user,
+                cwd,
+                timeout_s,
+                environment,
+                output_bytes,
+                ..
+            } => {
+                document::within("action.content_bytes", *content_bytes, 1, MAX_CONTENT_BYTES)?;
+                if let Some(user) = user {
+                    document::text("action.user", user, 64, document::line)?;
+                }
+                if let Some(cwd) = cwd {
+                    document::text("action.cwd", cwd, 4096, document::line)?;
+                }
+                values("action.environment", environment, |c| {
+                    c.is_ascii_alphanumeric() || c == '_'
+                })?;
+                run_limits(*timeout_s, *output_bytes)
+            }
+            Self::Plugin {
+                name,
+                version,
+                parameters,
+                timeout_s,
+                output_bytes,
+                ..
+            } => {
+                document::plugin_name("action.name", name)?;
+                document::text("action.version", version, 64, document::word)?;
+                values("action.parameters", parameters, document::word)?;
+                run_limits(*timeout_s, *output_bytes)
+            }
+            Self::Stop { invocation, .. } => document::id("action.invocation", invocation, "t-"),
+        }
+    }
+}
+
+fn run_limits(timeout_s: u32, output_bytes: u32) -> Result<(), Invalid> {
+    document::within(
+        "action.timeout_s",
+        u64::from(timeout_s),
+        1,
+        u64::from(MAX_TIMEOUT_S),
+    )?;
+    document::within(
+        "action.output_bytes",
+        u64::from(output_bytes),
+        0,
+        u64::from(MAX_OUTPUT_BYTES),
+    )
+}
+
+fn values(
+    field: &str,
+    map: &BTreeMap<String, String>,
+    fits: impl Fn(char) -> bool,
+) -> Result<(), Invalid> {
+    document::within(field, map.len() as u64, 0, MAX_VALUES as u64)?;
+    for (name, value) in map {
+        document::text(field, name, 128, &fits)?;
+        if name.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(Invalid::new(
+                field,
+                format!("has the name `{name}`, which begins with a digit"),
+            ));
+        }
+        if value.len() > MAX_VALUE_BYTES || value.contains('\0') {
+            return Err(Invalid::new(
+                format!("{field}.{name}"),
+                format!("must have at most {MAX_VALUE_BYTES} bytes, none of them zero"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Document for Order {
+    const TYPE: &'static str = ORDER_TYPE;
+    const NAME: &'static str = "order";
+
+    fn bounds(&self) -> Result<(), Invalid> {
+        self.validate()
+    }
+}
+
+#[cfg(test)]
+mod tests;
