@@ -55,26 +55,15 @@ impl Approval {
         document::version_1(self.version)?;
         document::plugin_name("name", &self.name)?;
         document::text("plugin_version", &self.plugin_version, 64, document::word)?;
-        document::within(
-            "publishers",
-            self.publishers.len() as u64,
-            1,
-            MAX_PUBLISHERS as u64,
-        )?;
+        document::within("publishers", self.publishers.len() as u64, 1, MAX_PUBLISHERS as u64)?;
         let distinct: BTreeSet<_> = self.publishers.iter().map(PublicKey::key_id).collect();
         if distinct.len() != self.publishers.len() {
             return Err(Invalid::new("publishers", "names one key twice"));
         }
         if self.capabilities.len() > MAX_CAPABILITIES_BYTES {
-            return Err(Invalid::new(
-                "capabilities",
-                format!("must have at most {MAX_CAPABILITIES_BYTES} bytes"),
-            ));
+            return Err(Invalid::new("capabilities", format!("must have at most {MAX_CAPABILITIES_BYTES} bytes")));
         }
-        document::times(
-            ("issued_ms", self.issued_ms),
-            ("expires_ms", self.expires_ms),
-        )
+        document::times(("issued_ms", self.issued_ms), ("expires_ms", self.expires_ms))
     }
 }
 

@@ -81,9 +81,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -151,15 +149,7 @@ mod tests {
         assert_eq!(format!("{digest:?}"), ABC);
         let json = serde_json::to_string(&digest).unwrap();
         assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), digest);
-        for wrong in [
-            &ABC[7..],
-            &ABC.to_uppercase(),
-            &ABC[..70],
-            &format!("{ABC}0"),
-            "sha256:",
-            "sha512:00",
-            "",
-        ] {
+        for wrong in [&ABC[7..], &ABC.to_uppercase(), &ABC[..70], &format!("{ABC}0"), "sha256:", "sha512:00", ""] {
             assert_eq!(wrong.parse::<Digest>(), Err(DigestError), "{wrong}");
         }
     }

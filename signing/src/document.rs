@@ -36,17 +36,11 @@ pub(crate) fn parse<T: Document>(payload: &[u8]) -> Result<T, Refusal> {
             format!("the {name} has {length} bytes, at most {MAX_PAYLOAD_BYTES} are allowed"),
         ));
     }
-    let refuse = |error: serde_json::Error| {
-        Refusal::new(
-            Check::Payload,
-            format!("the payload is not a valid {name}: {error}"),
-        )
-    };
+    let refuse =
+        |error: serde_json::Error| Refusal::new(Check::Payload, format!("the payload is not a valid {name}: {error}"));
     let Root = serde_json::from_slice(payload).map_err(refuse)?;
     let document: T = serde_json::from_slice(payload).map_err(refuse)?;
-    document
-        .bounds()
-        .map_err(|invalid| Refusal::new(Check::Payload, format!("in the {name}, {invalid}")))?;
+    document.bounds().map_err(|invalid| Refusal::new(Check::Payload, format!("in the {name}, {invalid}")))?;
     Ok(document)
 }
 
@@ -137,31 +131,17 @@ pub(crate) fn version_1(version: u32) -> Result<(), Invalid> {
     if version == 1 {
         Ok(())
     } else {
-        Err(Invalid::new(
-            "version",
-            format!("is {version}, this program knows version 1"),
-        ))
+        Err(Invalid::new("version", format!("is {version}, this program knows version 1")))
     }
 }
 
 /// Refuses a text that is empty, longer than `most` bytes, or holds another character than `fits` allows.
-pub(crate) fn text(
-    field: &str,
-    value: &str,
-    most: usize,
-    fits: impl Fn(char) -> bool,
-) -> Result<(), Invalid> {
+pub(crate) fn text(field: &str, value: &str, most: usize, fits: impl Fn(char) -> bool) -> Result<(), Invalid> {
     if value.is_empty() || value.len() > most {
-        return Err(Invalid::new(
-            field,
-            format!("has {} bytes, must have 1 to {most}", value.len()),
-        ));
+        return Err(Invalid::new(field, format!("has {} bytes, must have 1 to {most}", value.len())));
     }
     match value.chars().find(|&c| !fits(c)) {
-        Some(c) => Err(Invalid::new(
-            field,
-            format!("holds the character {c:?}, which is not allowed there"),
-        )),
+        Some(c) => Err(Invalid::new(field, format!("holds the character {c:?}, which is not allowed there"))),
         None => Ok(()),
     }
 }
@@ -178,20 +158,13 @@ pub(crate) fn line(c: char) -> bool {
 
 /// Refuses an id that does not begin with the prefix, or goes on with other than 1 to 64 characters of words.
 pub(crate) fn id(field: &str, value: &str, prefix: &str) -> Result<(), Invalid> {
-    let rest = value
-        .strip_prefix(prefix)
-        .ok_or_else(|| Invalid::new(field, format!("must begin with `{prefix}`")))?;
+    let rest = value.strip_prefix(prefix).ok_or_else(|| Invalid::new(field, format!("must begin with `{prefix}`")))?;
     text(field, rest, 64, word)
 }
 
 /// Refuses a plugin name that is not `[a-z][a-z0-9-]{0,63}`.
 pub(crate) fn plugin_name(field: &str, value: &str) -> Result<(), Invalid> {
-    text(
-        field,
-        value,
-        64,
-        |c| matches!(c, 'a'..='z' | '0'..='9' | '-'),
-    )?;
+    text(field, value, 64, |c| matches!(c, 'a'..='z' | '0'..='9' | '-'))?;
     if value.starts_with(|c: char| c.is_ascii_lowercase()) {
         Ok(())
     } else {
@@ -204,10 +177,7 @@ pub(crate) fn within(field: &str, value: u64, least: u64, most: u64) -> Result<(
     if (least..=most).contains(&value) {
         Ok(())
     } else {
-        Err(Invalid::new(
-            field,
-            format!("is {value}, must be {least} to {most}"),
-        ))
+        Err(Invalid::new(field, format!("is {value}, must be {least} to {most}")))
     }
 }
 
@@ -217,10 +187,7 @@ pub(crate) fn times(earlier: (&str, i64), later: (&str, i64)) -> Result<(), Inva
         return Err(Invalid::new(earlier.0, "is before 1970"));
     }
     if later.1 <= earlier.1 {
-        return Err(Invalid::new(
-            later.0,
-            format!("must be later than `{}`", earlier.0),
-        ));
+        return Err(Invalid::new(later.0, format!("must be later than `{}`", earlier.0)));
     }
     Ok(())
 }
@@ -236,16 +203,10 @@ mod tests {
 
     #[test]
     fn a_name_twice_is_refused_at_any_depth_and_in_any_spelling() {
-        for json in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"x":[{"a":1,"a":2}]}"#,
-            r#"{"a":1,"\u0061":1}"#,
-            r#"{"x":{"y":{"a":{},"a":{}}}}"#,
-        ] {
-            assert!(
-                strict(json).err().unwrap().contains("duplicate name `a`"),
-                "{json}"
-            );
+        for json in
+            [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"a":2}]}"#, r#"{"a":1,"\u0061":1}"#, r#"{"x":{"y":{"a":{},"a":{}}}}"#]
+        {
+            assert!(strict(json).err().unwrap().contains("duplicate name `a`"), "{json}");
         }
         assert!(strict(r#"{"a":[1,-1,1.5,null,true,"s",{"a":{"a":1}}],"b":{"a":2}}"#).is_ok());
     }
@@ -255,15 +216,7 @@ mod tests {
         for json in ["", "[]", "1", "null", "{}{}", "{} x", "{", "\u{feff}{}"] {
             assert!(strict(json).is_err(), "{json}");
         }
-        assert!(
-            strict(&format!(
-                "{{\"a\":{}{}}}",
-                "[".repeat(5000),
-                "]".repeat(5000)
-            ))
-            .is_err(),
-            "depth is bounded"
-        );
+        assert!(strict(&format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000))).is_err(), "depth is bounded");
     }
 
     #[test]

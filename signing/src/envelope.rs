@@ -64,9 +64,9 @@ pub struct EnvelopeSignature {
 #[derive(Debug, Error)]
 pub enum EnvelopeError {
     /// Larger, or of more parts, than allowed.
-    #[error("the {what} of the envelope is {found} long or many, at most {limit} are allowed")]
+    #[error("the envelope has {found} {what}, at most {limit} are allowed")]
     TooLarge {
-        /// Which part.
+        /// Of what there is too much.
         what: &'static str,
         /// How much there is.
         found: usize,
@@ -79,22 +79,14 @@ pub enum EnvelopeError {
 }
 
 fn within(what: &'static str, found: usize, limit: usize) -> Result<(), EnvelopeError> {
-    if found > limit {
-        Err(EnvelopeError::TooLarge { what, found, limit })
-    } else {
-        Ok(())
-    }
+    if found > limit { Err(EnvelopeError::TooLarge { what, found, limit }) } else { Ok(()) }
 }
 
 impl Envelope {
     /// An envelope without signatures.
     #[must_use]
     pub fn new(payload_type: impl Into<String>, payload: Vec<u8>) -> Self {
-        Self {
-            payload_type: payload_type.into(),
-            payload,
-            signatures: Vec::new(),
-        }
+        Self { payload_type: payload_type.into(), payload, signatures: Vec::new() }
     }
 
     /// Reads the JSON form. Base64 may be the standard or the URL-safe one, as DSSE says; one of the two per value.
@@ -102,22 +94,14 @@ impl Envelope {
     /// # Errors
     /// Over one of the limits of this module, or not an envelope: an unknown or doubled field is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        within("whole", bytes.len(), MAX_ENVELOPE_BYTES)?;
+        within("bytes", bytes.len(), MAX_ENVELOPE_BYTES)?;
         let envelope: Self = serde_json::from_slice(bytes).map_err(EnvelopeError::Json)?;
-        within("payload type", envelope.payload_type.len(), MAX_LABEL_BYTES)?;
-        within("payload", envelope.payload.len(), MAX_PAYLOAD_BYTES)?;
-        within(
-            "list of signatures",
-            envelope.signatures.len(),
-            MAX_SIGNATURES,
-        )?;
+        within("bytes of payload type", envelope.payload_type.len(), MAX_LABEL_BYTES)?;
+        within("bytes of payload", envelope.payload.len(), MAX_PAYLOAD_BYTES)?;
+        within("signatures", envelope.signatures.len(), MAX_SIGNATURES)?;
         for signature in &envelope.signatures {
-            within("signature", signature.sig.len(), MAX_SIGNATURE_BYTES)?;
-            within(
-                "key id",
-                signature.keyid.as_ref().map_or(0, String::len),
-                MAX_LABEL_BYTES,
-            )?;
+            within("bytes in one signature", signature.sig.len(), MAX_SIGNATURE_BYTES)?;
+            within("bytes in one key id", signature.keyid.as_ref().map_or(0, String::len), MAX_LABEL_BYTES)?;
         }
         Ok(envelope)
     }
@@ -132,12 +116,7 @@ impl Envelope {
     /// What is signed: `DSSEv1 <length> <type> <length> <payload>`.
     #[must_use]
     pub fn pae(&self) -> Vec<u8> {
-        let head = format!(
-            "DSSEv1 {} {} {} ",
-            self.payload_type.len(),
-            self.payload_type,
-            self.payload.len()
-        );
+        let head = format!("DSSEv1 {} {} {} ", self.payload_type.len(), self.payload_type, self.payload.len());
         let mut pae = head.into_bytes();
         pae.extend_from_slice(&self.payload);
         pae
@@ -152,10 +131,7 @@ impl Envelope {
     /// Signs the PAE and adds the signature under our key id.
     pub fn add_signature(&mut self, key: &SecretKey) {
         let sig = key.sign(&self.pae()).to_vec();
-        self.signatures.push(EnvelopeSignature {
-            keyid: Some(key.public().key_id().to_string()),
-            sig,
-        });
+        self.signatures.push(EnvelopeSignature { keyid: Some(key.public().key_id().to_string()), sig });
     }
 }
 
@@ -165,11 +141,7 @@ fn write_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::
 
 fn read_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let engine = if text.contains(['-', '_']) {
-        &URL_SAFE
-    } else {
-        &STANDARD
-    };
+    let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
     engine.decode(text).map_err(de::Error::custom)
 }
 

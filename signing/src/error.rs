@@ -141,10 +141,7 @@ impl Refusal {
     /// Makes a refusal. The reason is a sentence without the name of the check in front.
     #[must_use]
     pub fn new(check: Check, reason: impl Into<String>) -> Self {
-        Self {
-            check,
-            reason: reason.into(),
-        }
+        Self { check, reason: reason.into() }
     }
 }
 
@@ -162,10 +159,7 @@ impl Invalid {
     /// Makes the error; the problem continues the sentence that the field begins.
     #[must_use]
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            problem: problem.into(),
-        }
+        Self { field: field.into(), problem: problem.into() }
     }
 }
 

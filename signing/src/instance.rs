@@ -61,13 +61,8 @@ impl FromStr for InstanceId {
 
     fn from_str(text: &str) -> Result<Self, InstanceIdError> {
         let rest = text.strip_prefix(PREFIX).ok_or(InstanceIdError)?;
-        let fits = rest.len() == CHARACTERS
-            && rest.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'));
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InstanceIdError)
-        }
+        let fits = rest.len() == CHARACTERS && rest.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'));
+        if fits { Ok(Self(text.to_owned())) } else { Err(InstanceIdError) }
     }
 }
 
@@ -79,9 +74,7 @@ impl Serialize for InstanceId {
 
 impl<'de> Deserialize<'de> for InstanceId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -97,10 +90,7 @@ mod tests {
         let id = InstanceId::of(key.public());
         assert_eq!(id.as_str().len(), 28);
         assert_eq!(id.as_str().parse::<InstanceId>().unwrap(), id);
-        assert_eq!(
-            serde_json::from_str::<InstanceId>(&serde_json::to_string(&id).unwrap()).unwrap(),
-            id
-        );
+        assert_eq!(serde_json::from_str::<InstanceId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
         assert_ne!(id, InstanceId::of(SecretKey::from_seed([8; 32]).public()));
         // 26 base32 characters are the first 130 bits: the first 16 bytes decode to those of the key id.
         let padded = format!("{}AAAAAA", id.as_str()[2..].to_uppercase());
@@ -111,14 +101,7 @@ mod tests {
     #[test]
     fn other_spellings_are_refused() {
         let id = InstanceId::of(SecretKey::from_seed([7; 32]).public()).0;
-        for wrong in [
-            &id[2..],
-            &id[..27],
-            &format!("{id}a"),
-            &id.to_uppercase(),
-            &format!("{}1", &id[..27]),
-            "",
-        ] {
+        for wrong in [&id[2..], &id[..27], &format!("{id}a"), &id.to_uppercase(), &format!("{}1", &id[..27]), ""] {
             assert_eq!(wrong.parse::<InstanceId>(), Err(InstanceIdError), "{wrong}");
         }
     }

@@ -21,15 +21,12 @@ use crate::digest::Digest;
 pub mod file;
 
 /// DER of an Ed25519 SubjectPublicKeyInfo up to the 32 bytes of the key (RFC 8410, section 4).
-const SPKI_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// DER of a PKCS#8 version 1 Ed25519 private key up to the 32 bytes of the seed (RFC 8410, section 7). Version 2,
 /// which also carries the public key, is not written because OpenSSL before 3.5 does not read it.
-const PKCS8_PREFIX: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
+const PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// The id of a key: lower hex of the SHA-256 of its SPKI DER, 64 digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,10 +57,7 @@ impl FromStr for KeyId {
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| KeyError::Id)?;
-        bytes
-            .try_into()
-            .map(|bytes| Self(Digest::from_bytes(bytes)))
-            .map_err(|_| KeyError::Id)
+        bytes.try_into().map(|bytes| Self(Digest::from_bytes(bytes))).map_err(|_| KeyError::Id)
     }
 }
 
@@ -75,9 +69,7 @@ impl Serialize for KeyId {
 
 impl<'de> Deserialize<'de> for KeyId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -132,9 +124,7 @@ impl PublicKey {
     /// # Errors
     /// Not an Ed25519 key, or a weak one.
     pub fn from_spki_pem(pem: &str) -> Result<Self, KeyError> {
-        Self::from_point(
-            VerifyingKey::from_public_key_pem(pem.trim()).map_err(|_| KeyError::Public)?,
-        )
+        Self::from_point(VerifyingKey::from_public_key_pem(pem.trim()).map_err(|_| KeyError::Public)?)
     }
 
     /// The SPKI DER, 44 bytes.
@@ -146,10 +136,7 @@ impl PublicKey {
     /// The SPKI PEM, with a line end at the end.
     #[must_use]
     pub fn to_spki_pem(&self) -> String {
-        format!(
-            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-            STANDARD.encode(self.to_spki_der())
-        )
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(self.to_spki_der()))
     }
 
     /// The id of this key, computed from it.
@@ -161,9 +148,7 @@ impl PublicKey {
     /// Whether the signature over the message is by this key. Strict: only the canonical form of a signature counts.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        self.key
-            .verify_strict(message, &Signature::from_bytes(signature))
-            .is_ok()
+        self.key.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }
 }
 
@@ -196,9 +181,7 @@ impl Serialize for PublicKey {
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let der = STANDARD
-            .decode(text)
-            .map_err(|_| de::Error::custom(KeyError::Public))?;
+        let der = STANDARD.decode(text).map_err(|_| de::Error::custom(KeyError::Public))?;
         Self::from_spki_der(&der).map_err(de::Error::custom)
     }
 }
@@ -222,10 +205,7 @@ impl SecretKey {
         let public = key.verifying_key();
         // A point that comes from a clamped scalar is neither weak nor encoded in another way.
         let id = KeyId(Digest::of(&spki_der(&public)));
-        Self {
-            key,
-            public: PublicKey { key: public, id },
-        }
+        Self { key, public: PublicKey { key: public, id } }
     }
 
     /// Reads PKCS#8 PEM (`-----BEGIN PRIVATE KEY-----`), version 1 or 2.
@@ -233,9 +213,7 @@ impl SecretKey {
     /// # Errors
     /// Not an unencrypted Ed25519 key.
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, KeyError> {
-        SigningKey::from_pkcs8_pem(pem.trim())
-            .map(Self::from_signing_key)
-            .map_err(|_| KeyError::Secret)
+        SigningKey::from_pkcs8_pem(pem.trim()).map(Self::from_signing_key).map_err(|_| KeyError::Secret)
     }
 
     /// The PKCS#8 PEM, version 1, with a line end at the end.
@@ -245,10 +223,7 @@ impl SecretKey {
         der.extend_from_slice(&PKCS8_PREFIX);
         der.extend_from_slice(self.key.as_bytes());
         let body = Zeroizing::new(STANDARD.encode(&*der));
-        Zeroizing::new(format!(
-            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            &*body
-        ))
+        Zeroizing::new(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", &*body))
     }
 
     /// The public half.

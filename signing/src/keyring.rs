@@ -39,13 +39,7 @@ pub enum Role {
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 5] = [
-        Self::Root,
-        Self::Vetting,
-        Self::Operator,
-        Self::Publisher,
-        Self::Dispatch,
-    ];
+    pub const ALL: [Self; 5] = [Self::Root, Self::Vetting, Self::Operator, Self::Publisher, Self::Dispatch];
 
     /// The text form.
     #[must_use]
@@ -151,10 +145,7 @@ pub struct RoleKeys {
 }
 
 /// A role that nobody holds: its threshold is out of reach.
-static NOBODY: RoleKeys = RoleKeys {
-    threshold: 1,
-    keys: Vec::new(),
-};
+static NOBODY: RoleKeys = RoleKeys { threshold: 1, keys: Vec::new() };
 
 /// The keyring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,10 +177,7 @@ impl Keyring {
             Tier::PluginReadOnly | Tier::PluginPrivilegedRead => Requirement::Dispatch,
             _ => Requirement::Operators(1),
         };
-        Tier::ALL
-            .into_iter()
-            .map(|tier| (tier, requirement(tier)))
-            .collect()
+        Tier::ALL.into_iter().map(|tier| (tier, requirement(tier))).collect()
     }
 
     /// Checks all bounds: each key once (by its material), names unique, each role's keys known and distinct,
@@ -200,28 +188,17 @@ impl Keyring {
     pub fn validate(&self) -> Result<(), Invalid> {
         document::version_1(self.version)?;
         document::text("fleet", &self.fleet, 64, document::word)?;
-        document::times(
-            ("issued_ms", self.issued_ms),
-            ("expires_ms", self.expires_ms),
-        )?;
+        document::times(("issued_ms", self.issued_ms), ("expires_ms", self.expires_ms))?;
         document::within("keys", self.keys.len() as u64, 1, MAX_KEYS as u64)?;
         let (mut names, mut known) = (BTreeSet::new(), BTreeSet::new());
         for (index, entry) in self.keys.iter().enumerate() {
             let field = format!("keys[{index}]");
-            document::text(&format!("{field}.name"), &entry.name, 64, |c| {
-                document::word(c) || matches!(c, '@' | ':')
-            })?;
+            document::text(&format!("{field}.name"), &entry.name, 64, |c| document::word(c) || matches!(c, '@' | ':'))?;
             if !names.insert(&entry.name) {
-                return Err(Invalid::new(
-                    format!("{field}.name"),
-                    format!("is `{}` for a second time", entry.name),
-                ));
+                return Err(Invalid::new(format!("{field}.name"), format!("is `{}` for a second time", entry.name)));
             }
             if !known.insert(entry.key.key_id()) {
-                return Err(Invalid::new(
-                    field,
-                    format!("is the key {} for a second time", entry.key.key_id()),
-                ));
+                return Err(Invalid::new(field, format!("is the key {} for a second time", entry.key.key_id())));
             }
         }
         if !self.roles.contains_key(&Role::Root) {
@@ -234,11 +211,7 @@ impl Keyring {
         self.validate_policy()
     }
 
-    fn validate_role(
-        role: Role,
-        holders: &RoleKeys,
-        known: &BTreeSet<KeyId>,
-    ) -> Result<(), Invalid> {
+    fn validate_role(role: Role, holders: &RoleKeys, known: &BTreeSet<KeyId>) -> Result<(), Invalid> {
         let mut distinct = BTreeSet::new();
         for id in &holders.keys {
             if !known.contains(id) {
@@ -248,32 +221,20 @@ impl Keyring {
                 ));
             }
             if !distinct.insert(id) {
-                return Err(Invalid::new(
-                    format!("roles.{role}.keys"),
-                    format!("names the key {id} twice"),
-                ));
+                return Err(Invalid::new(format!("roles.{role}.keys"), format!("names the key {id} twice")));
             }
         }
         let most = match role {
             Role::Root | Role::Vetting => distinct.len() as u64,
             Role::Operator | Role::Publisher | Role::Dispatch => 1,
         };
-        document::within(
-            &format!("roles.{role}.threshold"),
-            u64::from(holders.threshold),
-            1,
-            most,
-        )
+        document::within(&format!("roles.{role}.threshold"), u64::from(holders.threshold), 1, most)
     }
 
     /// The control server's key lies on a machine that we do not trust: it must not be able to act for a person.
     fn validate_dispatch(&self) -> Result<(), Invalid> {
         for id in &self.role(Role::Dispatch).keys {
-            if let Some(role) = self
-                .roles_of(id)
-                .into_iter()
-                .find(|&role| role != Role::Dispatch)
-            {
+            if let Some(role) = self.roles_of(id).into_iter().find(|&role| role != Role::Dispatch) {
                 return Err(Invalid::new(
                     "roles.dispatch.keys",
                     format!("names the key {id}, which also holds `{role}`: use two keys"),
@@ -304,11 +265,7 @@ impl Keyring {
     /// The roles that the key holds.
     #[must_use]
     pub fn roles_of(&self, id: &KeyId) -> Vec<Role> {
-        self.roles
-            .iter()
-            .filter(|(_, holders)| holders.keys.contains(id))
-            .map(|(&role, _)| role)
-            .collect()
+        self.roles.iter().filter(|(_, holders)| holders.keys.contains(id)).map(|(&role, _)| role).collect()
     }
 
     /// The entry of a key, by its id.
@@ -320,10 +277,7 @@ impl Keyring {
     /// What the tier needs.
     #[must_use]
     pub fn requirement(&self, tier: Tier) -> Requirement {
-        self.policy
-            .get(&tier)
-            .copied()
-            .unwrap_or(Requirement::Operators(1))
+        self.policy.get(&tier).copied().unwrap_or(Requirement::Operators(1))
     }
 
     /// The fingerprint that agents pin: SHA-256 over `orderly-root-v1`, the threshold and the sorted ids of the root

@@ -77,46 +77,26 @@ impl TargetSet {
     /// None, too many, or one twice.
     pub fn new(mut targets: Vec<Target>) -> Result<Self, TargetError> {
         if targets.len() > MAX_TARGETS {
-            return Err(TargetError::TooMany {
-                found: targets.len(),
-            });
+            return Err(TargetError::TooMany { found: targets.len() });
         }
         targets.sort_unstable();
-        if let Some([twice, _]) = targets
-            .array_windows()
-            .find(|[a, b]| a.instance == b.instance)
-        {
+        if let Some([twice, _]) = targets.array_windows().find(|[a, b]| a.instance == b.instance) {
             return Err(TargetError::Duplicate(twice.instance.clone()));
         }
-        let leaves: Vec<Digest> = targets
-            .iter()
-            .map(|target| leaf_hash(&leaf(&target.instance, &target.secrets)))
-            .collect();
+        let leaves: Vec<Digest> =
+            targets.iter().map(|target| leaf_hash(&leaf(&target.instance, &target.secrets))).collect();
         if leaves.is_empty() {
             return Err(TargetError::Empty);
         }
-        Ok(Self {
-            targets,
-            levels: tree(leaves),
-        })
+        Ok(Self { targets, levels: tree(leaves) })
     }
 
     /// The set of these instances, none with secrets.
     ///
     /// # Errors
     /// As [`TargetSet::new`].
-    pub fn of_instances(
-        instances: impl IntoIterator<Item = InstanceId>,
-    ) -> Result<Self, TargetError> {
-        Self::new(
-            instances
-                .into_iter()
-                .map(|instance| Target {
-                    instance,
-                    secrets: Digest::ZERO,
-                })
-                .collect(),
-        )
+    pub fn of_instances(instances: impl IntoIterator<Item = InstanceId>) -> Result<Self, TargetError> {
+        Self::new(instances.into_iter().map(|instance| Target { instance, secrets: Digest::ZERO }).collect())
     }
 
     /// The root of the tree.
@@ -134,10 +114,7 @@ impl TargetSet {
     /// What the order says about the set.
     #[must_use]
     pub fn targets(&self) -> Targets {
-        Targets {
-            count: self.count(),
-            root: self.root(),
-        }
+        Targets { count: self.count(), root: self.root() }
     }
 
     /// The targets in the order of their leaves.
@@ -148,49 +125,26 @@ impl TargetSet {
     /// The proof for this instance, or nothing when it is not a target.
     #[must_use]
     pub fn proof(&self, instance: &InstanceId) -> Option<TargetProof> {
-        let index = self
-            .targets
-            .binary_search_by(|target| target.instance.cmp(instance))
-            .ok()?;
+        let index = self.targets.binary_search_by(|target| target.instance.cmp(instance)).ok()?;
         Some(self.path(index))
     }
 
     /// All targets with their proofs, in the order of their leaves.
     pub fn proofs(&self) -> impl ExactSizeIterator<Item = (&Target, TargetProof)> {
-        self.targets
-            .iter()
-            .enumerate()
-            .map(|(index, target)| (target, self.path(index)))
+        self.targets.iter().enumerate().map(|(index, target)| (target, self.path(index)))
     }
 
     fn path(&self, index: usize) -> TargetProof {
-        let siblings = self
-            .levels
-            .iter()
-            .enumerate()
-            .filter_map(|(height, level)| level.get((index >> height) ^ 1));
-        TargetProof {
-            index: index as u64,
-            hashes: siblings.copied().collect(),
-        }
+        let siblings = self.levels.iter().enumerate().filter_map(|(height, level)| level.get((index >> height) ^ 1));
+        TargetProof { index: index as u64, hashes: siblings.copied().collect() }
     }
 }
 
 /// Whether this instance, with these sealed secrets, is in the set that the order signs (RFC 9162, 2.1.3.2). The proof
 /// must have exactly as many hashes as the place of the leaf needs.
 #[must_use]
-pub fn verify_target(
-    targets: &Targets,
-    instance: &InstanceId,
-    secrets: Digest,
-    proof: &TargetProof,
-) -> bool {
-    verify_inclusion(
-        targets.count,
-        &targets.root,
-        leaf_hash(&leaf(instance, &secrets)),
-        proof,
-    )
+pub fn verify_target(targets: &Targets, instance: &InstanceId, secrets: Digest, proof: &TargetProof) -> bool {
+    verify_inclusion(targets.count, &targets.root, leaf_hash(&leaf(instance, &secrets)), proof)
 }
 
 fn verify_inclusion(count: u64, root: &Digest, leaf: Digest, proof: &TargetProof) -> bool {
@@ -223,20 +177,11 @@ fn leaf(instance: &InstanceId, secrets: &Digest) -> Vec<u8> {
 
 /// The prefixes 0x00 and 0x01 keep leaves and nodes apart: without them a node could be shown as a leaf.
 fn leaf_hash(leaf: &[u8]) -> Digest {
-    Digest::from_bytes(
-        Sha256::new()
-            .chain_update([0x00])
-            .chain_update(leaf)
-            .finalize()
-            .into(),
-    )
+    Digest::from_bytes(Sha256::new().chain_update([0x00]).chain_update(leaf).finalize().into())
 }
 
 fn node_hash(left: &Digest, right: &Digest) -> Digest {
-    let hash = Sha256::new()
-        .chain_update([0x01])
-        .chain_update(left.as_bytes())
-        .chain_update(right.as_bytes());
+    let hash = Sha256::new().chain_update([0x01]).chain_update(left.as_bytes()).chain_update(right.as_bytes());
     Digest::from_bytes(hash.finalize().into())
 }
 
@@ -261,11 +206,7 @@ fn tree(leaves: Vec<Digest>) -> Vec<Vec<Digest>> {
 
 fn root_of(levels: &[Vec<Digest>]) -> Digest {
     // RFC 6962: the hash of an empty tree is that of no bytes.
-    levels
-        .last()
-        .and_then(|top| top.first())
-        .copied()
-        .unwrap_or_else(|| Digest::of(b""))
+    levels.last().and_then(|top| top.first()).copied().unwrap_or_else(|| Digest::of(b""))
 }
 
 #[cfg(test)]

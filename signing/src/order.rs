@@ -136,14 +136,8 @@ impl Order {
         document::id("order", &self.order, "o-")?;
         document::id("invocation", &self.invocation, "t-")?;
         document::text("principal", &self.principal, 256, document::line)?;
-        document::times(
-            ("issued_ms", self.issued_ms),
-            ("expires_ms", self.expires_ms),
-        )?;
-        document::times(
-            ("not_before_ms", self.not_before_ms),
-            ("expires_ms", self.expires_ms),
-        )?;
+        document::times(("issued_ms", self.issued_ms), ("expires_ms", self.expires_ms))?;
+        document::times(("not_before_ms", self.not_before_ms), ("expires_ms", self.expires_ms))?;
         document::within("targets.count", self.targets.count, 1, MAX_TARGETS as u64)?;
         self.action.validate()
     }
@@ -152,15 +146,7 @@ impl Order {
 impl Action {
     fn validate(&self) -> Result<(), Invalid> {
         match self {
-            Self::Script {
-                content_bytes,
-                user,
-                cwd,
-                timeout_s,
-                environment,
-                output_bytes,
-                ..
-            } => {
+            Self::Script { content_bytes, user, cwd, timeout_s, environment, output_bytes, .. } => {
                 document::within("action.content_bytes", *content_bytes, 1, MAX_CONTENT_BYTES)?;
                 if let Some(user) = user {
                     document::text("action.user", user, 64, document::line)?;
@@ -168,19 +154,10 @@ impl Action {
                 if let Some(cwd) = cwd {
                     document::text("action.cwd", cwd, 4096, document::line)?;
                 }
-                values("action.environment", environment, |c| {
-                    c.is_ascii_alphanumeric() || c == '_'
-                })?;
+                values("action.environment", environment, |c| c.is_ascii_alphanumeric() || c == '_')?;
                 run_limits(*timeout_s, *output_bytes)
             }
-            Self::Plugin {
-                name,
-                version,
-                parameters,
-                timeout_s,
-                output_bytes,
-                ..
-            } => {
+            Self::Plugin { name, version, parameters, timeout_s, output_bytes, .. } => {
                 document::plugin_name("action.name", name)?;
                 document::text("action.version", version, 64, document::word)?;
                 values("action.parameters", parameters, document::word)?;
@@ -192,33 +169,16 @@ impl Action {
 }
 
 fn run_limits(timeout_s: u32, output_bytes: u32) -> Result<(), Invalid> {
-    document::within(
-        "action.timeout_s",
-        u64::from(timeout_s),
-        1,
-        u64::from(MAX_TIMEOUT_S),
-    )?;
-    document::within(
-        "action.output_bytes",
-        u64::from(output_bytes),
-        0,
-        u64::from(MAX_OUTPUT_BYTES),
-    )
+    document::within("action.timeout_s", u64::from(timeout_s), 1, u64::from(MAX_TIMEOUT_S))?;
+    document::within("action.output_bytes", u64::from(output_bytes), 0, u64::from(MAX_OUTPUT_BYTES))
 }
 
-fn values(
-    field: &str,
-    map: &BTreeMap<String, String>,
-    fits: impl Fn(char) -> bool,
-) -> Result<(), Invalid> {
+fn values(field: &str, map: &BTreeMap<String, String>, fits: impl Fn(char) -> bool) -> Result<(), Invalid> {
     document::within(field, map.len() as u64, 0, MAX_VALUES as u64)?;
     for (name, value) in map {
         document::text(field, name, 128, &fits)?;
         if name.starts_with(|c: char| c.is_ascii_digit()) {
-            return Err(Invalid::new(
-                field,
-                format!("has the name `{name}`, which begins with a digit"),
-            ));
+            return Err(Invalid::new(field, format!("has the name `{name}`, which begins with a digit")));
         }
         if value.len() > MAX_VALUE_BYTES || value.contains('\0') {
             return Err(Invalid::new(

@@ -29,26 +29,10 @@ mod tests {
         let key = SecretKey::from_seed([1; 32]);
         let id = InstanceId::of(key.public());
         let message = link_message("link", &id, &[9; 32]);
-        assert_eq!(
-            message,
-            [
-                b"orderly-proof-v1\0link\0",
-                id.as_str().as_bytes(),
-                b"\0",
-                [9; 32].as_slice()
-            ]
-            .concat()
-        );
+        assert_eq!(message, [b"orderly-proof-v1\0link\0", id.as_str().as_bytes(), b"\0", [9; 32].as_slice()].concat());
         let signature = key.sign(&message);
         assert!(key.public().verify(&message, &signature));
-        assert!(
-            !key.public()
-                .verify(&link_message("enrol", &id, &[9; 32]), &signature)
-        );
-        assert!(
-            !key.public()
-                .verify(&link_message("link", &id, &[8; 32]), &signature),
-            "link proof relayed"
-        );
+        assert!(!key.public().verify(&link_message("enrol", &id, &[9; 32]), &signature));
+        assert!(!key.public().verify(&link_message("link", &id, &[8; 32]), &signature), "link proof relayed");
     }
 }

@@ -80,12 +80,7 @@ impl OutputDigest {
     /// That of a run without output.
     #[must_use]
     pub fn none() -> Self {
-        Self {
-            sha256: Digest::of(b""),
-            bytes: 0,
-            stdout_bytes: 0,
-            stderr_bytes: 0,
-        }
+        Self { sha256: Digest::of(b""), bytes: 0, stdout_bytes: 0, stderr_bytes: 0 }
     }
 }
 
@@ -113,22 +108,12 @@ impl Receipt {
                 document::text(field, value, 64, document::word)?;
             }
         }
-        if self
-            .reason
-            .as_ref()
-            .is_some_and(|reason| reason.len() > MAX_REASON_BYTES)
-        {
-            return Err(Invalid::new(
-                "reason",
-                format!("must have at most {MAX_REASON_BYTES} bytes"),
-            ));
+        if self.reason.as_ref().is_some_and(|reason| reason.len() > MAX_REASON_BYTES) {
+            return Err(Invalid::new("reason", format!("must have at most {MAX_REASON_BYTES} bytes")));
         }
         let output = &self.output;
         if output.stdout_bytes.checked_add(output.stderr_bytes) != Some(output.bytes) {
-            return Err(Invalid::new(
-                "output.bytes",
-                "must be the sum of `stdout_bytes` and `stderr_bytes`",
-            ));
+            return Err(Invalid::new("output.bytes", "must be the sum of `stdout_bytes` and `stderr_bytes`"));
         }
         document::within("used", self.used.len() as u64, 0, MAX_USED as u64)?;
         for used in &self.used {
@@ -136,10 +121,7 @@ impl Receipt {
         }
         document::text("agent", &self.agent, 64, document::word)?;
         if self.finished_ms < 0 || self.started_ms.is_some_and(|started| started < 0) {
-            return Err(Invalid::new(
-                "finished_ms",
-                "and `started_ms` must not be before 1970",
-            ));
+            return Err(Invalid::new("finished_ms", "and `started_ms` must not be before 1970"));
         }
         Ok(())
     }

@@ -69,11 +69,7 @@ pub fn sign_keyring(keyring: &Keyring, key: &SecretKey) -> Result<Envelope, Sign
 ///
 /// # Errors
 /// A value is out of bounds.
-pub fn sign_statement(
-    component: Digest,
-    predicate: Predicate,
-    key: &SecretKey,
-) -> Result<Envelope, SignError> {
+pub fn sign_statement(component: Digest, predicate: Predicate, key: &SecretKey) -> Result<Envelope, SignError> {
     sign(&Statement::new(component, predicate), key)
 }
 
@@ -95,16 +91,10 @@ pub fn sign_receipt(receipt: &Receipt, key: &SecretKey) -> Result<Envelope, Sign
 
 fn sign<T: Document>(value: &T, key: &SecretKey) -> Result<Envelope, SignError> {
     let document = T::NAME;
-    value
-        .bounds()
-        .map_err(|source| SignError::Invalid { document, source })?;
-    let payload =
-        serde_json::to_vec(value).map_err(|source| SignError::Json { document, source })?;
+    value.bounds().map_err(|source| SignError::Invalid { document, source })?;
+    let payload = serde_json::to_vec(value).map_err(|source| SignError::Json { document, source })?;
     if payload.len() > MAX_PAYLOAD_BYTES {
-        return Err(SignError::TooLarge {
-            document,
-            bytes: payload.len(),
-        });
+        return Err(SignError::TooLarge { document, bytes: payload.len() });
     }
     let mut envelope = Envelope::new(T::TYPE, payload);
     envelope.add_signature(key);

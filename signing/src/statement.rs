@@ -83,15 +83,10 @@ impl Statement {
     /// The statement that this component is what the predicate says.
     #[must_use]
     pub fn new(component: Digest, predicate: Predicate) -> Self {
-        let digest = SubjectDigest {
-            sha256: component.hex(),
-        };
+        let digest = SubjectDigest { sha256: component.hex() };
         Self {
             statement_type: TYPE.to_owned(),
-            subject: vec![Subject {
-                name: SUBJECT_NAME.to_owned(),
-                digest,
-            }],
+            subject: vec![Subject { name: SUBJECT_NAME.to_owned(), digest }],
             predicate_type: PREDICATE_TYPE.to_owned(),
             predicate,
         }
@@ -118,25 +113,12 @@ impl Statement {
             exactly("subject.name", &subject.name, SUBJECT_NAME)?;
         }
         if self.component().is_none() {
-            return Err(Invalid::new(
-                "subject.digest.sha256",
-                "must be 64 lower-case hexadecimal digits",
-            ));
+            return Err(Invalid::new("subject.digest.sha256", "must be 64 lower-case hexadecimal digits"));
         }
         document::plugin_name("predicate.name", &self.predicate.name)?;
-        document::text(
-            "predicate.version",
-            &self.predicate.version,
-            64,
-            document::word,
-        )?;
+        document::text("predicate.version", &self.predicate.version, 64, document::word)?;
         document::text("predicate.wit", &self.predicate.wit, 128, document::line)?;
-        document::text(
-            "predicate.build.tool",
-            &self.predicate.build.tool,
-            256,
-            document::line,
-        )?;
+        document::text("predicate.build.tool", &self.predicate.build.tool, 256, document::line)?;
         match &self.predicate.build.source {
             Some(source) => document::text("predicate.build.source", source, 1024, document::line),
             None => Ok(()),
@@ -145,11 +127,7 @@ impl Statement {
 }
 
 fn exactly(field: &str, found: &str, expected: &str) -> Result<(), Invalid> {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(Invalid::new(field, format!("must be `{expected}`")))
-    }
+    if found == expected { Ok(()) } else { Err(Invalid::new(field, format!("must be `{expected}`"))) }
 }
 
 impl Document for Statement {

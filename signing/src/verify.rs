@@ -59,10 +59,7 @@ impl<T> Verified<T> {
     /// How many distinct operators signed, counted by key material.
     #[must_use]
     pub fn operators(&self) -> usize {
-        self.signers
-            .iter()
-            .filter(|signer| signer.roles.contains(&Role::Operator))
-            .count()
+        self.signers.iter().filter(|signer| signer.roles.contains(&Role::Operator)).count()
     }
 
     /// The envelope, byte for byte as it came.
@@ -88,15 +85,8 @@ struct Candidate<'a> {
 
 /// All keys of the keyring, so that a refusal can tell "wrong role" from "no signature".
 fn candidates(keyring: &Keyring) -> Vec<Candidate<'_>> {
-    let candidate = |key| Candidate {
-        key,
-        roles: keyring.roles_of(&PublicKey::key_id(key)),
-    };
-    keyring
-        .keys
-        .iter()
-        .map(|entry| candidate(&entry.key))
-        .collect()
+    let candidate = |key| Candidate { key, roles: keyring.roles_of(&PublicKey::key_id(key)) };
+    keyring.keys.iter().map(|entry| candidate(&entry.key)).collect()
 }
 
 /// An envelope whose shape is right; nothing in it is believed yet.
@@ -111,24 +101,14 @@ fn open<T: Document>(bytes: &[u8]) -> Result<Opened<'_>, Refusal> {
     let name = T::NAME;
     let envelope = Envelope::parse(bytes).map_err(|error| match &error {
         EnvelopeError::TooLarge { .. } => Refusal::new(Check::Size, format!("{error} ({name})")),
-        EnvelopeError::Json(source) => {
-            Refusal::new(Check::Envelope, format!("the {name} is {error}: {source}"))
-        }
+        EnvelopeError::Json(source) => Refusal::new(Check::Envelope, format!("the {name} is {error}: {source}")),
     })?;
     if envelope.payload_type != T::TYPE {
-        let reason = format!(
-            "expected a {name} (`{}`), found `{}`",
-            T::TYPE,
-            envelope.payload_type.escape_debug()
-        );
+        let reason = format!("expected a {name} (`{}`), found `{}`", T::TYPE, envelope.payload_type.escape_debug());
         return Err(Refusal::new(Check::PayloadType, reason));
     }
     let pae = envelope.pae();
-    Ok(Opened {
-        bytes,
-        envelope,
-        pae,
-    })
+    Ok(Opened { bytes, envelope, pae })
 }
 
 impl Opened<'_> {
@@ -144,10 +124,7 @@ impl Opened<'_> {
             let key_id = candidate.key.key_id();
             // A key counts once, however often it signed and under whatever labels.
             if signers.iter().all(|signer| signer.key_id != key_id) {
-                signers.push(Signer {
-                    key_id,
-                    roles: candidate.roles.clone(),
-                });
+                signers.push(Signer { key_id, roles: candidate.roles.clone() });
             }
         }
         signers
@@ -159,61 +136,33 @@ impl Opened<'_> {
         candidates: &'c [Candidate<'k>],
     ) -> Option<&'c Candidate<'k>> {
         let sig: &[u8; 64] = signature.sig.as_slice().try_into().ok()?;
-        let label = signature
-            .keyid
-            .as_ref()
-            .and_then(|label| label.parse::<KeyId>().ok());
-        let named = candidates
-            .iter()
-            .find(|candidate| Some(candidate.key.key_id()) == label);
+        let label = signature.keyid.as_ref().and_then(|label| label.parse::<KeyId>().ok());
+        let named = candidates.iter().find(|candidate| Some(candidate.key.key_id()) == label);
         let verifies = |candidate: &&Candidate<'_>| candidate.key.verify(&self.pae, sig);
-        named
-            .filter(|candidate| verifies(candidate))
-            .or_else(|| match named {
-                // The label named a known key and was wrong: a label may narrow the search, so it ends here.
-                Some(_) => None,
-                None => candidates.iter().find(verifies),
-            })
+        named.filter(|candidate| verifies(candidate)).or_else(|| match named {
+            // The label named a known key and was wrong: a label may narrow the search, so it ends here.
+            Some(_) => None,
+            None => candidates.iter().find(verifies),
+        })
     }
 
     /// Check 2, second part: at least `threshold` of those who signed hold one of the roles.
-    fn require(
-        &self,
-        name: &str,
-        signers: &[Signer],
-        roles: &[Role],
-        threshold: usize,
-    ) -> Result<(), Refusal> {
-        let wanted = roles
-            .iter()
-            .map(|role| role.as_str())
-            .collect::<Vec<_>>()
-            .join("` or `");
+    fn require(&self, name: &str, signers: &[Signer], roles: &[Role], threshold: usize) -> Result<(), Refusal> {
+        let wanted = roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join("` or `");
         let holds = |signer: &&Signer| signer.roles.iter().any(|role| roles.contains(role));
         let count = signers.iter().filter(holds).count();
         let Some(first) = signers.first() else {
-            return Err(self.unsigned(
-                name,
-                &format!("a key of the keyring with the role `{wanted}`"),
-            ));
+            return Err(self.unsigned(name, &format!("a key of the keyring with the role `{wanted}`")));
         };
         if count == 0 {
-            let has = first
-                .roles
-                .iter()
-                .map(|role| role.as_str())
-                .collect::<Vec<_>>()
-                .join(", ");
-            let reason = format!(
-                "the {name} is signed by key {}, which holds [{has}]; `{wanted}` is needed",
-                first.key_id
-            );
+            let has = first.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
+            let reason =
+                format!("the {name} is signed by key {}, which holds [{has}]; `{wanted}` is needed", first.key_id);
             return Err(Refusal::new(Check::Role, reason));
         }
         if count < threshold {
-            let reason = format!(
-                "the {name} has signatures of {count} distinct `{wanted}` key(s), {threshold} are needed"
-            );
+            let reason =
+                format!("the {name} has signatures of {count} distinct `{wanted}` key(s), {threshold} are needed");
             return Err(Refusal::new(Check::Threshold, reason));
         }
         Ok(())
@@ -221,10 +170,7 @@ impl Opened<'_> {
 
     fn unsigned(&self, name: &str, by: &str) -> Refusal {
         let count = self.envelope.signatures.len();
-        Refusal::new(
-            Check::Signature,
-            format!("none of the {count} signature(s) on the {name} verifies under {by}"),
-        )
+        Refusal::new(Check::Signature, format!("none of the {count} signature(s) on the {name} verifies under {by}"))
     }
 
     /// Check 3: the payload, believed from here on.
@@ -234,26 +180,14 @@ impl Opened<'_> {
     }
 
     fn wrap<T>(self, value: T, signers: Vec<Signer>) -> Verified<T> {
-        Verified {
-            value,
-            digest: Digest::of(&self.pae),
-            signers,
-            envelope: self.bytes.to_vec(),
-        }
+        Verified { value, digest: Digest::of(&self.pae), signers, envelope: self.bytes.to_vec() }
     }
 }
 
 /// Opens a document that exactly this key must have signed, whatever its role.
-fn open_by_key<T: Document>(
-    bytes: &[u8],
-    key: &PublicKey,
-    whose: &str,
-) -> Result<Verified<T>, Refusal> {
+fn open_by_key<T: Document>(bytes: &[u8], key: &PublicKey, whose: &str) -> Result<Verified<T>, Refusal> {
     let opened = open::<T>(bytes)?;
-    let signers = opened.signers(&[Candidate {
-        key,
-        roles: Vec::new(),
-    }]);
+    let signers = opened.signers(&[Candidate { key, roles: Vec::new() }]);
     if signers.is_empty() {
         return Err(opened.unsigned(T::NAME, &format!("{whose} {}", key.key_id())));
     }

@@ -85,10 +85,7 @@ pub enum KeyFileError {
 pub fn load_secret(path: impl AsRef<Path>) -> Result<SecretKey, KeyFileError> {
     let path = path.as_ref();
     let pem = Zeroizing::new(read(path, true)?);
-    SecretKey::from_pkcs8_pem(&pem).map_err(|source| KeyFileError::Key {
-        path: path.to_owned(),
-        source,
-    })
+    SecretKey::from_pkcs8_pem(&pem).map_err(|source| KeyFileError::Key { path: path.to_owned(), source })
 }
 
 /// Reads a public key.
@@ -98,10 +95,7 @@ pub fn load_secret(path: impl AsRef<Path>) -> Result<SecretKey, KeyFileError> {
 pub fn load_public(path: impl AsRef<Path>) -> Result<PublicKey, KeyFileError> {
     let path = path.as_ref();
     let pem = read(path, false)?;
-    PublicKey::from_spki_pem(&pem).map_err(|source| KeyFileError::Key {
-        path: path.to_owned(),
-        source,
-    })
+    PublicKey::from_spki_pem(&pem).map_err(|source| KeyFileError::Key { path: path.to_owned(), source })
 }
 
 /// Writes a secret key to a new file with mode 0600: whole or not at all.
@@ -121,16 +115,11 @@ pub fn save_public(path: impl AsRef<Path>, key: &PublicKey) -> Result<(), KeyFil
 }
 
 fn read(path: &Path, secret: bool) -> Result<String, KeyFileError> {
-    let failed = |source| KeyFileError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| KeyFileError::Read { path: path.to_owned(), source };
     let file = open_for_reading(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(KeyFileError::NotAFile {
-            path: path.to_owned(),
-        });
+        return Err(KeyFileError::NotAFile { path: path.to_owned() });
     }
     if secret {
         refuse_open_modes(path, &metadata)?;
@@ -138,13 +127,9 @@ fn read(path: &Path, secret: bool) -> Result<String, KeyFileError> {
     // One more byte than allowed tells a file that is too large. The capacity is all there from the start, so that a
     // secret is not left behind in memory that a growing string has given back.
     let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES as usize + 1));
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(KeyFileError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(KeyFileError::TooLarge { path: path.to_owned() });
     }
     Ok(std::mem::take(&mut *text))
 }
@@ -153,19 +138,13 @@ fn read(path: &Path, secret: bool) -> Result<String, KeyFileError> {
 fn open_for_reading(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     // O_NONBLOCK: a named pipe in the place of the file would hold us up for ever.
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
 #[cfg(not(unix))]
 fn open_for_reading(path: &Path) -> io::Result<File> {
     if fs::symlink_metadata(path)?.is_symlink() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a symbolic link",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a symbolic link"));
     }
     File::open(path)
 }
@@ -174,14 +153,7 @@ fn open_for_reading(path: &Path) -> io::Result<File> {
 fn refuse_open_modes(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyFileError> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 {
-        Ok(())
-    } else {
-        Err(KeyFileError::TooOpen {
-            path: path.to_owned(),
-            mode,
-        })
-    }
+    if mode & 0o077 == 0 { Ok(()) } else { Err(KeyFileError::TooOpen { path: path.to_owned(), mode }) }
 }
 
 #[cfg(not(unix))]
@@ -191,13 +163,8 @@ fn refuse_open_modes(_: &Path, _: &fs::Metadata) -> Result<(), KeyFileError> {
 
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
     write_new(path, bytes, mode).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => KeyFileError::Exists {
-            path: path.to_owned(),
-        },
-        _ => KeyFileError::Write {
-            path: path.to_owned(),
-            source,
-        },
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
+        _ => KeyFileError::Write { path: path.to_owned(), source },
     })
 }
 
@@ -208,19 +175,14 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
-    hidden.push(format!(
-        ".{}-{}.tmp",
-        process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    ));
+    hidden.push(format!(".{}-{}.tmp", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(hidden);
     // What a killed process of the same number left behind.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let written =
-        write_temporary(&temporary, bytes, mode).and_then(|()| fs::hard_link(&temporary, path));
+    let written = write_temporary(&temporary, bytes, mode).and_then(|()| fs::hard_link(&temporary, path));
     let removed = fs::remove_file(&temporary);
     written?;
     removed?;
@@ -241,10 +203,7 @@ fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 #[cfg(unix)]
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)?.sync_all()
 }
 
@@ -274,11 +233,7 @@ mod tests {
         assert_eq!(mode(&secret), 0o600);
         assert_eq!(load_secret(&secret).unwrap().public(), key.public());
         assert_eq!(load_public(&public).unwrap(), *key.public());
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            2,
-            "nothing else is left behind"
-        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left behind");
     }
 
     #[test]
@@ -287,18 +242,9 @@ mod tests {
         let path = dir.path().join("k.pem");
         save_secret(&path, &SecretKey::from_seed([3; 32])).unwrap();
         let error = save_secret(&path, &SecretKey::from_seed([4; 32])).unwrap_err();
-        assert!(
-            matches!(error, KeyFileError::Exists { .. }) && error.to_string().contains("k.pem")
-        );
-        assert_eq!(
-            load_secret(&path).unwrap().public(),
-            SecretKey::from_seed([3; 32]).public()
-        );
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "nothing else is left behind"
-        );
+        assert!(matches!(error, KeyFileError::Exists { .. }) && error.to_string().contains("k.pem"));
+        assert_eq!(load_secret(&path).unwrap().public(), SecretKey::from_seed([3; 32]).public());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left behind");
     }
 
     #[test]
@@ -309,10 +255,7 @@ mod tests {
         for bits in [0o640, 0o604, 0o620, 0o601] {
             fs::set_permissions(&path, fs::Permissions::from_mode(bits)).unwrap();
             let error = load_secret(&path).unwrap_err();
-            assert!(
-                matches!(error, KeyFileError::TooOpen { mode, .. } if mode == bits),
-                "{error}"
-            );
+            assert!(matches!(error, KeyFileError::TooOpen { mode, .. } if mode == bits), "{error}");
             assert!(error.to_string().contains("chmod 600"), "{error}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
@@ -325,37 +268,16 @@ mod tests {
         let (real, link) = (dir.path().join("k.pem"), dir.path().join("link.pem"));
         save_secret(&real, &SecretKey::from_seed([3; 32])).unwrap();
         symlink(&real, &link).unwrap();
-        assert!(
-            matches!(load_secret(&link), Err(KeyFileError::Read { .. })),
-            "symbolic link"
-        );
-        assert!(
-            matches!(load_public(&link), Err(KeyFileError::Read { .. })),
-            "symbolic link"
-        );
-        assert!(matches!(
-            load_secret(dir.path().join("none")),
-            Err(KeyFileError::Read { .. })
-        ));
-        assert!(matches!(
-            load_secret(dir.path()),
-            Err(KeyFileError::NotAFile { .. })
-        ));
-        assert!(
-            matches!(load_public(&real), Err(KeyFileError::Key { .. })),
-            "a secret key is no public key"
-        );
+        assert!(matches!(load_secret(&link), Err(KeyFileError::Read { .. })), "symbolic link");
+        assert!(matches!(load_public(&link), Err(KeyFileError::Read { .. })), "symbolic link");
+        assert!(matches!(load_secret(dir.path().join("none")), Err(KeyFileError::Read { .. })));
+        assert!(matches!(load_secret(dir.path()), Err(KeyFileError::NotAFile { .. })));
+        assert!(matches!(load_public(&real), Err(KeyFileError::Key { .. })), "a secret key is no public key");
         let large = dir.path().join("large");
         fs::write(&large, vec![b'a'; 20_000]).unwrap();
+        assert!(matches!(load_public(&large), Err(KeyFileError::TooLarge { .. })));
         assert!(matches!(
-            load_public(&large),
-            Err(KeyFileError::TooLarge { .. })
-        ));
-        assert!(matches!(
-            save_public(
-                dir.path().join("no/such"),
-                SecretKey::from_seed([3; 32]).public()
-            ),
+            save_public(dir.path().join("no/such"), SecretKey::from_seed([3; 32]).public()),
             Err(KeyFileError::Write { .. })
         ));
     }

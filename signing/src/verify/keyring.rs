@@ -33,9 +33,8 @@ pub fn verify_keyring(
     let keyring: Keyring = document::parse(&opened.envelope.payload)?;
     let fingerprint = keyring.root_fingerprint();
     if fingerprint != *pin {
-        let reason = format!(
-            "the keyring has the root fingerprint {fingerprint}, pinned is {pin}: another fleet's, or forged"
-        );
+        let reason =
+            format!("the keyring has the root fingerprint {fingerprint}, pinned is {pin}: another fleet's, or forged");
         return Err(Refusal::new(Check::Pin, reason));
     }
     let mut signers = opened.signers(&candidates(&keyring));
@@ -43,10 +42,7 @@ pub fn verify_keyring(
     opened.require(Keyring::NAME, &signers, &[Role::Root], threshold)?;
     signers.retain(|signer| signer.roles.contains(&Role::Root));
     if keyring.revision < floor_revision {
-        let reason = format!(
-            "the keyring has revision {}, {floor_revision} was already seen",
-            keyring.revision
-        );
+        let reason = format!("the keyring has revision {}, {floor_revision} was already seen", keyring.revision);
         return Err(Refusal::new(Check::Rollback, reason));
     }
     if keyring.expired(now_ms) {

@@ -59,10 +59,7 @@ pub fn verify_order(
 ///
 /// # Errors
 /// `size`, `envelope`, `payload-type`, `signature`, `role`, `payload`.
-pub fn verify_order_offline(
-    envelope: &[u8],
-    keyring: &Verified<Keyring>,
-) -> Result<Verified<Order>, Refusal> {
+pub fn verify_order_offline(envelope: &[u8], keyring: &Verified<Keyring>) -> Result<Verified<Order>, Refusal> {
     const MAY_SIGN: [Role; 2] = [Role::Dispatch, Role::Operator];
     let opened = open::<Order>(envelope)?;
     let mut signers = opened.signers(&candidates(keyring));
@@ -77,24 +74,15 @@ impl Verified<Order> {
     /// # Errors
     /// `content`: other bytes, or the order is for no script.
     pub fn check_content(&self, content: &[u8]) -> Result<(), Refusal> {
-        let Action::Script {
-            content: expected,
-            content_bytes,
-            ..
-        } = &self.action
-        else {
-            return Err(Refusal::new(
-                Check::Content,
-                "the order runs no script, so no content belongs to it",
-            ));
+        let Action::Script { content: expected, content_bytes, .. } = &self.action else {
+            return Err(Refusal::new(Check::Content, "the order runs no script, so no content belongs to it"));
         };
         let (found, length) = (Digest::of(content), content.len() as u64);
         if length == *content_bytes && found == *expected {
             return Ok(());
         }
-        let reason = format!(
-            "the order names content {expected} of {content_bytes} bytes, found {found} of {length} bytes"
-        );
+        let reason =
+            format!("the order names content {expected} of {content_bytes} bytes, found {found} of {length} bytes");
         Err(Refusal::new(Check::Content, reason))
     }
 
@@ -106,22 +94,12 @@ impl Verified<Order> {
     /// # Errors
     /// `threshold`, with what is missing.
     pub fn check_threshold(&self, keyring: &Verified<Keyring>, tier: Tier) -> Result<(), Refusal> {
-        let holding = |role| {
-            self.signers()
-                .iter()
-                .filter(|signer| keyring.role(role).keys.contains(&signer.key_id))
-                .count()
-        };
+        let holding =
+            |role| self.signers().iter().filter(|signer| keyring.role(role).keys.contains(&signer.key_id)).count();
         let operators = holding(Role::Operator);
         let (count, needed, who) = match keyring.requirement(tier) {
-            Requirement::Dispatch => (
-                operators + holding(Role::Dispatch),
-                1,
-                "dispatch or operator",
-            ),
-            Requirement::Operators(needed) => {
-                (operators, usize::from(needed).max(1), "distinct operator")
-            }
+            Requirement::Dispatch => (operators + holding(Role::Dispatch), 1, "dispatch or operator"),
+            Requirement::Operators(needed) => (operators, usize::from(needed).max(1), "distinct operator"),
         };
         if count >= needed {
             return Ok(());

@@ -59,29 +59,19 @@ pub fn verify_plugin(
     if let Some(order) = order {
         ordered(order, name, version, component, manifest)?;
     }
-    for (what, approved, found) in [
-        ("component", approval.component, component),
-        ("manifest", approval.manifest, manifest),
-    ] {
-        same(
-            Check::Catalogue,
-            &format!("the {what} that was approved for `{name}` {version}"),
-            &approved,
-            &found,
-        )?;
+    for (what, approved, found) in
+        [("component", approval.component, component), ("manifest", approval.manifest, manifest)]
+    {
+        same(Check::Catalogue, &format!("the {what} that was approved for `{name}` {version}"), &approved, &found)?;
     }
     if now_ms >= approval.expires_ms {
         let late = now_ms.saturating_sub(approval.expires_ms);
-        let reason = format!(
-            "the approval of `{name}` {version} ended {late} ms ago: the security team can sign a new one"
-        );
+        let reason =
+            format!("the approval of `{name}` {version} ended {late} ms ago: the security team can sign a new one");
         return Err(Refusal::new(Check::Catalogue, reason));
     }
     let statement = by_publisher(statement, &approval)?;
-    let said = [
-        statement.predicate.name.as_str(),
-        statement.predicate.version.as_str(),
-    ];
+    let said = [statement.predicate.name.as_str(), statement.predicate.version.as_str()];
     if said != [name, version] {
         let reason = format!(
             "the publisher's statement is about `{}` {}, the approval about `{name}` {version}",
@@ -90,23 +80,10 @@ pub fn verify_plugin(
         return Err(Refusal::new(Check::Publisher, reason));
     }
     let stated = statement.component().unwrap_or(Digest::ZERO);
-    same(
-        Check::Publisher,
-        "the component of the publisher's statement",
-        &stated,
-        &component,
-    )?;
-    same(
-        Check::Publisher,
-        "the manifest of the publisher's statement",
-        &statement.predicate.manifest,
-        &manifest,
-    )?;
+    same(Check::Publisher, "the component of the publisher's statement", &stated, &component)?;
+    same(Check::Publisher, "the manifest of the publisher's statement", &statement.predicate.manifest, &manifest)?;
     let Some(publisher) = statement.signers.first().map(|signer| signer.key_id) else {
-        return Err(Refusal::new(
-            Check::Publisher,
-            "the statement has no publisher",
-        ));
+        return Err(Refusal::new(Check::Publisher, "the statement has no publisher"));
     };
     let plugin = Plugin {
         name: name.clone(),
@@ -117,28 +94,15 @@ pub fn verify_plugin(
         approved_capabilities: approval.capabilities.clone(),
         approval_revision: approval.revision,
     };
-    let Verified {
-        digest,
-        signers,
-        envelope,
-        ..
-    } = statement;
-    Ok(Verified {
-        value: plugin,
-        digest,
-        signers,
-        envelope,
-    })
+    let Verified { digest, signers, envelope, .. } = statement;
+    Ok(Verified { value: plugin, digest, signers, envelope })
 }
 
 /// Verifies an approval alone: signed by as many vetting keys as the keyring says. Its expiry is not looked at.
 ///
 /// # Errors
 /// `size`, `envelope`, `payload-type`, `signature`, `role`, `threshold`, `payload`.
-pub fn verify_approval(
-    bytes: &[u8],
-    keyring: &Verified<Keyring>,
-) -> Result<Verified<Approval>, Refusal> {
+pub fn verify_approval(bytes: &[u8], keyring: &Verified<Keyring>) -> Result<Verified<Approval>, Refusal> {
     let opened = open::<Approval>(bytes)?;
     let mut signers = opened.signers(&candidates(keyring));
     let threshold = usize::from(keyring.role(Role::Vetting).threshold);
@@ -157,14 +121,7 @@ pub fn verify_statement(bytes: &[u8], key: &PublicKey) -> Result<Verified<Statem
 
 fn by_publisher(bytes: &[u8], approval: &Approval) -> Result<Verified<Statement>, Refusal> {
     let opened = open::<Statement>(bytes)?;
-    let publishers: Vec<_> = approval
-        .publishers
-        .iter()
-        .map(|key| Candidate {
-            key,
-            roles: Vec::new(),
-        })
-        .collect();
+    let publishers: Vec<_> = approval.publishers.iter().map(|key| Candidate { key, roles: Vec::new() }).collect();
     let signers = opened.signers(&publishers);
     if signers.is_empty() {
         let reason = format!(
@@ -178,51 +135,18 @@ fn by_publisher(bytes: &[u8], approval: &Approval) -> Result<Verified<Statement>
     opened.believe(signers)
 }
 
-fn ordered(
-    order: &Order,
-    name: &str,
-    version: &str,
-    component: Digest,
-    manifest: Digest,
-) -> Result<(), Refusal> {
-    let Action::Plugin {
-        name: named,
-        version: of,
-        component: c,
-        manifest: m,
-        ..
-    } = &order.action
-    else {
+fn ordered(order: &Order, name: &str, version: &str, component: Digest, manifest: Digest) -> Result<(), Refusal> {
+    let Action::Plugin { name: named, version: of, component: c, manifest: m, .. } = &order.action else {
         return Err(Refusal::new(Check::Content, "the order runs no plugin"));
     };
-    same(
-        Check::Content,
-        "the component that the order names",
-        c,
-        &component,
-    )?;
-    same(
-        Check::Content,
-        "the manifest that the order names",
-        m,
-        &manifest,
-    )?;
+    same(Check::Content, "the component that the order names", c, &component)?;
+    same(Check::Content, "the manifest that the order names", m, &manifest)?;
     if (named.as_str(), of.as_str()) == (name, version) {
         return Ok(());
     }
-    Err(Refusal::new(
-        Check::Catalogue,
-        format!("the order is for `{named}` {of}, the approval for `{name}` {version}"),
-    ))
+    Err(Refusal::new(Check::Catalogue, format!("the order is for `{named}` {of}, the approval for `{name}` {version}")))
 }
 
 fn same(check: Check, what: &str, expected: &Digest, found: &Digest) -> Result<(), Refusal> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(Refusal::new(
-            check,
-            format!("{what} is {expected}, found {found}"),
-        ))
-    }
+    if expected == found { Ok(()) } else { Err(Refusal::new(check, format!("{what} is {expected}, found {found}"))) }
 }

@@ -20,10 +20,7 @@ pub fn verify_receipt(bytes: &[u8], key: &PublicKey) -> Result<Verified<Receipt>
     let receipt: Verified<Receipt> = open_by_key(bytes, key, "the instance's key")?;
     let id = InstanceId::of(key);
     if receipt.instance != id {
-        let reason = format!(
-            "the receipt names instance `{}`, its key is that of `{id}`",
-            receipt.instance
-        );
+        let reason = format!("the receipt names instance `{}`, its key is that of `{id}`", receipt.instance);
         return Err(Refusal::new(Check::Instance, reason));
     }
     Ok(receipt)
@@ -39,9 +36,6 @@ pub fn check_receipt_for(receipt: &Verified<Receipt>, order: &Digest) -> Result<
     }
     Err(Refusal::new(
         Check::ReceiptOrder,
-        format!(
-            "the receipt answers order {}, asked was about {order}",
-            receipt.order
-        ),
+        format!("the receipt answers order {}, asked was about {order}", receipt.order),
     ))
 }
