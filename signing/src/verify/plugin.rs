@@ -44,6 +44,10 @@ pub struct Plugin {
 /// # Errors
 /// `content`, `catalogue`, `publisher`, and for both envelopes `size`, `envelope`, `payload-type`, `payload`; for the
 /// approval `signature`, `role`, `threshold`.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is one thing at hand; a wrong place for one is a refusal, never a pass"
+)]
 pub fn verify_plugin(
     order: Option<&Verified<Order>>,
     keyring: &Verified<Keyring>,

@@ -243,7 +243,7 @@ fn second_preimage_between_leaf_and_node() {
     let root_as_leaf =
         Order { targets: orderly_signing::merkle::Targets { count: 1, root: set.root() }, ..fleet.order(script()) };
     let envelope = sign::sign_order(&root_as_leaf, &fleet.operators[0]).unwrap().to_json();
-    for hashes in [Vec::new(), proof.hashes.clone()] {
+    for hashes in [Vec::new(), proof.hashes] {
         let proof = TargetProof { index: 0, hashes };
         assert_eq!(refused_by(verify::verify_order(&envelope, &keyring, me, Digest::ZERO, &proof, NOW)), Check::Target);
     }
