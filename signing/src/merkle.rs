@@ -3,6 +3,8 @@
 //! Owns the leaf format (`instance id ‖ 0x00 ‖ 32 bytes`), the tree and the check of a proof. One signature over
 //! [`Targets`] serves one instance or a million, and each gets log2(n) hashes. It never signs or verifies anything.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -62,7 +64,7 @@ pub enum TargetError {
 }
 
 /// A set of targets with its whole tree: sorted, each once, at least one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TargetSet {
     targets: Vec<Target>,
     /// Level 0 is the leaves' hashes, the last level is the root alone. An odd node at the end of a level goes up as
@@ -137,6 +139,13 @@ impl TargetSet {
     fn path(&self, index: usize) -> TargetProof {
         let siblings = self.levels.iter().enumerate().filter_map(|(height, level)| level.get((index >> height) ^ 1));
         TargetProof { index: index as u64, hashes: siblings.copied().collect() }
+    }
+}
+
+impl fmt::Debug for TargetSet {
+    /// Short: a set can have millions of targets, and this ends up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TargetSet({} targets, root {})", self.count(), self.root())
     }
 }
 

@@ -17,8 +17,8 @@ use crate::{
 
 /// Most parameters, and most environment variables, of one order.
 pub const MAX_VALUES: usize = 64;
-/// Longest value of a parameter or an environment variable, in bytes.
-pub const MAX_VALUE_BYTES: usize = 32 * 1024;
+/// Longest value of a parameter or an environment variable, in bytes: 64 KiB, as the model's parameters.
+pub const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// Longest time-out: seven days.
 pub const MAX_TIMEOUT_S: u32 = 7 * 24 * 60 * 60;
 /// Largest content of a script, in bytes: 16 MiB.
@@ -155,6 +155,9 @@ impl Action {
                     document::text("action.cwd", cwd, 4096, document::line)?;
                 }
                 values("action.environment", environment, |c| c.is_ascii_alphanumeric() || c == '_')?;
+                if environment.keys().any(|name| name.starts_with(|c: char| c.is_ascii_digit())) {
+                    return Err(Invalid::new("action.environment", "has a name that begins with a digit"));
+                }
                 run_limits(*timeout_s, *output_bytes)
             }
             Self::Plugin { name, version, parameters, timeout_s, output_bytes, .. } => {
@@ -177,14 +180,9 @@ fn values(field: &str, map: &BTreeMap<String, String>, fits: impl Fn(char) -> bo
     document::within(field, map.len() as u64, 0, MAX_VALUES as u64)?;
     for (name, value) in map {
         document::text(field, name, 128, &fits)?;
-        if name.starts_with(|c: char| c.is_ascii_digit()) {
-            return Err(Invalid::new(field, format!("has the name `{name}`, which begins with a digit")));
-        }
         if value.len() > MAX_VALUE_BYTES || value.contains('\0') {
-            return Err(Invalid::new(
-                format!("{field}.{name}"),
-                format!("must have at most {MAX_VALUE_BYTES} bytes, none of them zero"),
-            ));
+            let problem = format!("must have at most {MAX_VALUE_BYTES} bytes, none of them zero");
+            return Err(Invalid::new(format!("{field}.{name}"), problem));
         }
     }
     Ok(())

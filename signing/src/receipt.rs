@@ -15,6 +15,8 @@ use crate::{
 
 /// Longest reason, in bytes; [`clip_reason`] makes one fit.
 pub const MAX_REASON_BYTES: usize = 4096;
+/// Longest text of one used capability, in bytes; [`Use::new`] makes one fit.
+pub const MAX_CAPABILITY_BYTES: usize = 1024;
 /// Most lines about used capabilities.
 pub const MAX_USED: usize = 256;
 
@@ -94,6 +96,17 @@ pub struct Use {
     pub count: u64,
 }
 
+impl Use {
+    /// Makes the line fit into a receipt: control characters, which file names may hold, become `\u{fffd}`, and what is too
+    /// long is cut. So no name that a plugin thinks of can keep its receipt from being signed.
+    #[must_use]
+    pub fn new(capability: &str, count: u64) -> Self {
+        let line = capability.replace(char::is_control, "\u{fffd}");
+        let capability = if line.is_empty() { "?".to_owned() } else { clip(&line, MAX_CAPABILITY_BYTES) };
+        Self { capability, count }
+    }
+}
+
 impl Receipt {
     /// Checks all bounds that the types do not check.
     ///
@@ -117,7 +130,7 @@ impl Receipt {
         }
         document::within("used", self.used.len() as u64, 0, MAX_USED as u64)?;
         for used in &self.used {
-            document::text("used.capability", &used.capability, 1024, document::line)?;
+            document::text("used.capability", &used.capability, MAX_CAPABILITY_BYTES, document::line)?;
         }
         document::text("agent", &self.agent, 64, document::word)?;
         if self.finished_ms < 0 || self.started_ms.is_some_and(|started| started < 0) {
@@ -130,11 +143,15 @@ impl Receipt {
 /// Makes a reason fit into a receipt: cuts at a character, and says so with `…`.
 #[must_use]
 pub fn clip_reason(reason: &str) -> String {
-    if reason.len() <= MAX_REASON_BYTES {
-        return reason.to_owned();
+    clip(reason, MAX_REASON_BYTES)
+}
+
+fn clip(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
     }
-    let end = reason.floor_char_boundary(MAX_REASON_BYTES - '…'.len_utf8());
-    format!("{}…", reason.get(..end).unwrap_or_default())
+    let end = text.floor_char_boundary(most.saturating_sub('…'.len_utf8()));
+    format!("{}…", text.get(..end).unwrap_or_default())
 }
 
 impl Document for Receipt {
@@ -156,5 +173,15 @@ mod tests {
         let clipped = clip_reason(&"é".repeat(MAX_REASON_BYTES));
         assert!(clipped.len() <= MAX_REASON_BYTES && clipped.ends_with("é…"));
         assert_eq!(clip_reason("short"), "short");
+        assert_eq!(clip_reason(&"x".repeat(MAX_REASON_BYTES)), "x".repeat(MAX_REASON_BYTES), "just fits");
+    }
+
+    #[test]
+    fn whatever_a_plugin_touched_fits_into_a_line() {
+        for capability in ["", "files.read /tmp/\u{1b}[2J\n", &"é".repeat(2_000), "\0"] {
+            let used = Use::new(capability, 1);
+            document::text("used", &used.capability, MAX_CAPABILITY_BYTES, document::line).unwrap();
+        }
+        assert_eq!(Use::new("files.read /etc/passwd", 2).capability, "files.read /etc/passwd");
     }
 }
