@@ -1,23 +1,13 @@
 //! Says hello and what the instance is: the smallest plugin, and what `orderly plugin new` begins with.
 
-use orderly_plugin::{
-    Arguments, Command, Description, Failure, Outcome, Parameter, facts, log, report,
-};
+use orderly_plugin::{Arguments, Command, Description, Failure, Outcome, Parameter, facts, log, report};
 
 struct Hello;
 
 impl Command for Hello {
     fn describe() -> Description {
-        Description::new(
-            env!("CARGO_PKG_NAME"),
-            env!("CARGO_PKG_VERSION"),
-            "Says hello and what the instance is",
-        )
-        .parameter(
-            Parameter::text("name", "Whom to greet")
-                .default_value("world")
-                .pattern("[A-Za-z ]{1,40}"),
-        )
+        Description::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), "Says hello and what the instance is")
+            .parameter(Parameter::text("name", "Whom to greet").default_value("world").pattern("[A-Za-z ]{1,40}"))
     }
 
     fn run(arguments: Arguments) -> Result<Outcome, Failure> {

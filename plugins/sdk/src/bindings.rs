@@ -27,12 +27,9 @@ pub fn describe<C: Command>() -> exports::orderly::plugin::command::Description 
 /// Answers `run` of the component.
 pub fn run<C: Command>(
     arguments: Vec<exports::orderly::plugin::command::Argument>,
-) -> Result<exports::orderly::plugin::command::Outcome, exports::orderly::plugin::command::Failure>
-{
+) -> Result<exports::orderly::plugin::command::Outcome, exports::orderly::plugin::command::Failure> {
     log_panics();
-    let given = arguments
-        .into_iter()
-        .map(|argument| (argument.name, argument.value));
+    let given = arguments.into_iter().map(|argument| (argument.name, argument.value));
     let arguments = Arguments::new(given, &C::describe());
     match C::run(arguments) {
         Ok(outcome) => Ok(outcome.into_wit()),

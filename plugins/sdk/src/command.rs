@@ -37,17 +37,8 @@ pub struct Description {
 impl Description {
     /// Begins a description. The summary is one line for people, at most 200 bytes.
     #[must_use]
-    pub fn new(
-        name: impl Into<String>,
-        version: impl Into<String>,
-        summary: impl Into<String>,
-    ) -> Self {
-        Self {
-            name: name.into(),
-            version: version.into(),
-            summary: summary.into(),
-            parameters: Vec::new(),
-        }
+    pub fn new(name: impl Into<String>, version: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self { name: name.into(), version: version.into(), summary: summary.into(), parameters: Vec::new() }
     }
 
     /// Adds a parameter. At most 20.
@@ -139,10 +130,7 @@ pub struct Arguments(BTreeMap<String, String>);
 
 impl Arguments {
     /// Takes the given values and, for parameters without one, their defaults.
-    pub fn new(
-        given: impl IntoIterator<Item = (String, String)>,
-        description: &Description,
-    ) -> Self {
+    pub fn new(given: impl IntoIterator<Item = (String, String)>, description: &Description) -> Self {
         let mut values = description
             .parameters
             .iter()
@@ -166,8 +154,7 @@ impl Arguments {
     /// # Errors
     /// When it has none.
     pub fn text(&self, name: &str) -> Result<&str, Failure> {
-        self.get(name)
-            .ok_or_else(|| Failure::invalid_parameter(name, "is required"))
+        self.get(name).ok_or_else(|| Failure::invalid_parameter(name, "is required"))
     }
 
     /// The value of a parameter as a whole number.
@@ -175,9 +162,7 @@ impl Arguments {
     /// # Errors
     /// When it has none, or one that is no whole number or does not fit into the type asked for.
     pub fn integer<T: FromStr>(&self, name: &str) -> Result<T, Failure> {
-        self.text(name)?
-            .parse()
-            .map_err(|_| Failure::invalid_parameter(name, "is not a whole number in its range"))
+        self.text(name)?.parse().map_err(|_| Failure::invalid_parameter(name, "is not a whole number in its range"))
     }
 
     /// The value of a parameter that is `true` or `false`.
@@ -204,19 +189,13 @@ impl Outcome {
     /// The work is done and nothing needs attention. The summary is one line, at most 1,000 bytes.
     #[must_use]
     pub fn pass(summary: impl Into<String>) -> Self {
-        Self {
-            attention: false,
-            summary: summary.into(),
-        }
+        Self { attention: false, summary: summary.into() }
     }
 
     /// The work is done and something was found that needs attention.
     #[must_use]
     pub fn attention(summary: impl Into<String>) -> Self {
-        Self {
-            attention: true,
-            summary: summary.into(),
-        }
+        Self { attention: true, summary: summary.into() }
     }
 
     /// Whether something needs attention.
@@ -233,11 +212,7 @@ impl Outcome {
 
     pub(crate) fn into_wit(self) -> wit::Outcome {
         wit::Outcome {
-            verdict: if self.attention {
-                wit::Verdict::Attention
-            } else {
-                wit::Verdict::Pass
-            },
+            verdict: if self.attention { wit::Verdict::Attention } else { wit::Verdict::Pass },
             summary: self.summary,
         }
     }
@@ -265,17 +240,12 @@ impl Failure {
     /// A parameter is wrong: `reason` reads on after its name.
     #[must_use]
     pub fn invalid_parameter(name: &str, reason: &str) -> Self {
-        Self::InvalidParameter {
-            name: name.to_owned(),
-            reason: reason.to_owned(),
-        }
+        Self::InvalidParameter { name: name.to_owned(), reason: reason.to_owned() }
     }
 
     pub(crate) fn into_wit(self) -> wit::Failure {
         match self {
-            Self::InvalidParameter { name, reason } => {
-                wit::Failure::InvalidParameter((name, reason))
-            }
+            Self::InvalidParameter { name, reason } => wit::Failure::InvalidParameter((name, reason)),
             Self::NotApplicable(reason) => wit::Failure::NotApplicable(reason),
             Self::Denied(reason) => wit::Failure::Denied(reason),
             Self::Failed(reason) => wit::Failure::Failed(reason),
@@ -293,12 +263,7 @@ mod tests {
         let description = Description::new("x", "1.0.0", "x")
             .parameter(Parameter::integer("limit", "").default_value(90))
             .parameter(Parameter::text("path", ""));
-        Arguments::new(
-            given
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-            &description,
-        )
+        Arguments::new(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())), &description)
     }
 
     #[test]

@@ -87,12 +87,7 @@ pub fn run(executable: &str, arguments: &[&str], keep: usize) -> Result<Finished
             Event::Stdout(data) => dropped += take(&mut stdout, &data, keep),
             Event::Stderr(data) => dropped += take(&mut stderr, &data, keep),
             Event::Exited(exit) => {
-                return Ok(Finished {
-                    exit,
-                    stdout,
-                    stderr,
-                    dropped,
-                });
+                return Ok(Finished { exit, stdout, stderr, dropped });
             }
         }
     }
@@ -103,10 +98,7 @@ pub fn run(executable: &str, arguments: &[&str], keep: usize) -> Result<Finished
 /// # Errors
 /// When no grant covers it, it cannot be run, or too many run already.
 pub fn spawn(executable: &str, arguments: &[&str]) -> Result<Child, Error> {
-    let arguments = arguments
-        .iter()
-        .map(|argument| (*argument).to_owned())
-        .collect::<Vec<_>>();
+    let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>();
     Ok(Child(wit::spawn(executable, &arguments)?))
 }
 

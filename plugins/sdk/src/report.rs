@@ -112,12 +112,7 @@ impl Finding {
 
     /// It could not be told; `reason` says why.
     #[must_use]
-    pub fn not_applicable(
-        id: &str,
-        title: &str,
-        severity: Severity,
-        reason: impl Into<String>,
-    ) -> Self {
+    pub fn not_applicable(id: &str, title: &str, severity: Severity, reason: impl Into<String>) -> Self {
         let verdict = Verdict::NotApplicable;
         Self::new(id, title, severity, verdict, reason.into(), String::new())
     }
@@ -148,22 +143,8 @@ impl Finding {
         Ok(())
     }
 
-    fn new(
-        id: &str,
-        title: &str,
-        severity: Severity,
-        verdict: Verdict,
-        evidence: String,
-        remedy: String,
-    ) -> Self {
-        Self {
-            id: id.to_owned(),
-            title: title.to_owned(),
-            severity,
-            verdict,
-            evidence,
-            remedy,
-        }
+    fn new(id: &str, title: &str, severity: Severity, verdict: Verdict, evidence: String, remedy: String) -> Self {
+        Self { id: id.to_owned(), title: title.to_owned(), severity, verdict, evidence, remedy }
     }
 }
 
@@ -207,17 +188,11 @@ impl Table {
         if self.rows.is_empty() {
             return self.send_rows(&[]);
         }
-        self.rows
-            .chunks(ROWS_AT_ONCE)
-            .try_for_each(|rows| self.send_rows(rows))
+        self.rows.chunks(ROWS_AT_ONCE).try_for_each(|rows| self.send_rows(rows))
     }
 
     fn send_rows(&self, rows: &[Vec<String>]) -> Result<(), Error> {
-        wit::add_table(&wit::Table {
-            name: self.name.clone(),
-            columns: self.columns.clone(),
-            rows: rows.to_vec(),
-        })?;
+        wit::add_table(&wit::Table { name: self.name.clone(), columns: self.columns.clone(), rows: rows.to_vec() })?;
         Ok(())
     }
 }

@@ -26,14 +26,7 @@ impl FakeFiles {
 
     /// Adds a file with this mode, owner and group.
     #[must_use]
-    pub fn with_mode(
-        mut self,
-        path: &str,
-        contents: impl Into<Vec<u8>>,
-        mode: u32,
-        uid: u32,
-        gid: u32,
-    ) -> Self {
+    pub fn with_mode(mut self, path: &str, contents: impl Into<Vec<u8>>, mode: u32, uid: u32, gid: u32) -> Self {
         let contents = contents.into();
         let metadata = Metadata {
             kind: Kind::File,
@@ -89,10 +82,7 @@ impl Files for FakeFiles {
                     Some((name, _)) => (name, true),
                     None => (rest, false),
                 };
-                Some(Entry {
-                    name: name.to_owned(),
-                    directory,
-                })
+                Some(Entry { name: name.to_owned(), directory })
             })
             .collect::<Vec<_>>();
         if entries.is_empty() {

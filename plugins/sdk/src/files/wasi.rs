@@ -5,9 +5,7 @@
 use std::cell::OnceCell;
 
 use wasip2::filesystem::preopens;
-use wasip2::filesystem::types::{
-    Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags,
-};
+use wasip2::filesystem::types::{Descriptor, DescriptorFlags, DescriptorType, ErrorCode, OpenFlags, PathFlags};
 
 use super::Entry;
 
@@ -61,21 +59,14 @@ pub(super) fn read_dir(path: &str) -> Result<Vec<Entry>, Error> {
     let stream = folder.read_directory()?;
     let mut entries = Vec::new();
     while let Some(entry) = stream.read_directory_entry()? {
-        entries.push(Entry {
-            name: entry.name,
-            directory: entry.type_ == DescriptorType::Directory,
-        });
+        entries.push(Entry { name: entry.name, directory: entry.type_ == DescriptorType::Directory });
     }
     entries.sort();
     Ok(entries)
 }
 
 pub(super) fn write(path: &str, bytes: &[u8]) -> Result<(), Error> {
-    let file = open(
-        path,
-        OpenFlags::CREATE | OpenFlags::TRUNCATE,
-        DescriptorFlags::WRITE,
-    )?;
+    let file = open(path, OpenFlags::CREATE | OpenFlags::TRUNCATE, DescriptorFlags::WRITE)?;
     let mut written = 0;
     while written < bytes.len() {
         let end = bytes.len().min(written + CHUNK);
@@ -91,17 +82,14 @@ pub(super) fn write(path: &str, bytes: &[u8]) -> Result<(), Error> {
 fn open(path: &str, open: OpenFlags, access: DescriptorFlags) -> Result<Descriptor, Error> {
     FOLDERS.with(|folders| {
         let folders = folders.get_or_init(preopens::get_directories);
-        let (folder, rest) = locate(folders.iter().map(|(folder, at)| (folder, at.as_str())), path)
-            .ok_or(Error::Refused)?;
+        let (folder, rest) =
+            locate(folders.iter().map(|(folder, at)| (folder, at.as_str())), path).ok_or(Error::Refused)?;
         Ok(folder.open_at(PathFlags::SYMLINK_FOLLOW, rest, open, access)?)
     })
 }
 
 /// The folder that covers `path` most closely, and the rest of the path beneath it.
-fn locate<'f, 'p, F>(
-    folders: impl Iterator<Item = (F, &'f str)>,
-    path: &'p str,
-) -> Option<(F, &'p str)> {
+fn locate<'f, 'p, F>(folders: impl Iterator<Item = (F, &'f str)>, path: &'p str) -> Option<(F, &'p str)> {
     folders
         .filter_map(|(folder, at)| {
             let rest = path.strip_prefix(at.trim_end_matches('/'))?;
