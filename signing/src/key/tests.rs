@@ -99,6 +99,18 @@ fn a_signature_has_one_form() {
 }
 
 #[test]
+fn a_signature_with_a_point_of_small_order_is_refused() {
+    // R is the neutral element and S = H(R, A, "m") times the secret scalar, so the equation of RFC 8032 holds, and
+    // verifiers that are not strict accept it.
+    const LAX: &str = "0100000000000000000000000000000000000000000000000000000000000000\
+                       36a3aca567cc520076f2968aeed5a6c8d4ebb9ebca94271bb47cb83c66cdc300";
+    let key = SecretKey::from_seed(bytes(SEED));
+    let lax = Signature::from_bytes(&bytes(LAX));
+    ed25519_dalek::Verifier::verify(&key.public().key, b"m", &lax).expect("accepted when not strict");
+    assert!(!key.public().verify(b"m", &bytes(LAX)));
+}
+
+#[test]
 fn what_is_no_key_is_refused() {
     let der = spki(&bytes(PUBLIC));
     for wrong in [&der[..43], &[der.as_slice(), &[0]].concat(), &der[12..], &[]] {

@@ -300,7 +300,8 @@ fn operator_taken_out_of_the_keyring() {
 fn content_swapped() {
     let fleet = Fleet::new();
     let order = arrives(&fleet, &with_operator(&fleet)).unwrap();
-    for other in [b"rm -rf /".as_slice(), &SCRIPT[1..], b""] {
+    assert_eq!(SCRIPT.len(), b"#!/bin/sh\nsu\n".len());
+    for other in [b"#!/bin/sh\nsu\n".as_slice(), b"rm -rf /", &SCRIPT[1..], b""] {
         assert_eq!(refused_by(order.check_content(other)), Check::Content);
     }
     let plugin = sign::sign_order(&fleet.order(plugin()), &fleet.dispatch).unwrap();
