@@ -10,6 +10,9 @@ use std::fmt;
 
 use crate::bindings::orderly::plugin::files as wit;
 
+/// Most bytes that one [`ReadAt::read_at`] gives.
+pub const READ_AT_MAX: usize = 1024 * 1024;
+
 /// Why a file could not be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
@@ -99,6 +102,15 @@ pub struct Entry {
     pub directory: bool,
 }
 
+/// An opened file that is read piece by piece: for databases that are larger than the memory limit.
+pub trait ReadAt {
+    /// Reads at most `length` bytes (and at most 1 MiB) from `offset`; fewer, or none, at the end of the file.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, Error>;
+}
+
 /// Access to files, so that a rule can be tested with files that a test makes up.
 pub trait Files {
     /// Reads the file at `path`, at most `limit` bytes.
@@ -106,6 +118,12 @@ pub trait Files {
     /// # Errors
     /// See [`Error`].
     fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, Error>;
+
+    /// Opens the file at `path` for reading piece by piece.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    fn open(&self, path: &str) -> Result<Box<dyn ReadAt>, Error>;
 
     /// Lists the folder at `path` in the order of the names.
     ///
@@ -139,6 +157,13 @@ pub struct Instance;
 impl Files for Instance {
     fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, Error> {
         wasi::read(path, limit).map_err(|error| explain(path, error))
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn ReadAt>, Error> {
+        match wasi::open_file(path) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => Err(explain(path, error)),
+        }
     }
 
     fn read_dir(&self, path: &str) -> Result<Vec<Entry>, Error> {

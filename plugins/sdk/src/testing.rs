@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::files::{Entry, Error, Files, Kind, Metadata};
+use crate::files::{Entry, Error, Files, Kind, Metadata, READ_AT_MAX, ReadAt};
 
 /// Files by absolute path; folders are there where a file is beneath them.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +68,10 @@ impl Files for FakeFiles {
         Ok(contents.clone())
     }
 
+    fn open(&self, path: &str) -> Result<Box<dyn ReadAt>, Error> {
+        Ok(Box::new(FakeFile(self.get(path)?.0.clone())))
+    }
+
     fn read_dir(&self, path: &str) -> Result<Vec<Entry>, Error> {
         if let Some(Err(error)) = self.0.get(path) {
             return Err(error.clone());
@@ -94,5 +98,17 @@ impl Files for FakeFiles {
 
     fn metadata(&self, path: &str) -> Result<Metadata, Error> {
         Ok(self.get(path)?.1.clone())
+    }
+}
+
+/// An opened file with these bytes.
+#[derive(Debug, Clone)]
+pub struct FakeFile(pub Vec<u8>);
+
+impl ReadAt for FakeFile {
+    fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, Error> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
+        let end = start.saturating_add(length.min(READ_AT_MAX)).min(self.0.len());
+        Ok(self.0[start..end].to_vec())
     }
 }

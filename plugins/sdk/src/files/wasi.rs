@@ -54,6 +54,35 @@ pub(super) fn read(path: &str, limit: usize) -> Result<Vec<u8>, Error> {
     }
 }
 
+/// An opened file.
+pub(super) struct File(Descriptor);
+
+pub(super) fn open_file(path: &str) -> Result<File, Error> {
+    Ok(File(open(path, OpenFlags::empty(), DescriptorFlags::READ)?))
+}
+
+impl super::ReadAt for File {
+    fn read_at(&self, offset: u64, length: usize) -> Result<Vec<u8>, super::Error> {
+        let length = length.min(super::READ_AT_MAX);
+        let mut bytes = Vec::with_capacity(length);
+        // The host may give less than asked for before the end.
+        while bytes.len() < length {
+            let at = offset.saturating_add(bytes.len() as u64);
+            let read = self.0.read((length - bytes.len()) as u64, at);
+            let (chunk, end) = read.map_err(|code| match Error::from(code) {
+                Error::Refused => super::Error::NotGranted,
+                Error::Other(error) => error,
+            })?;
+            let none = chunk.is_empty();
+            bytes.extend_from_slice(&chunk);
+            if end || none {
+                break;
+            }
+        }
+        Ok(bytes)
+    }
+}
+
 pub(super) fn read_dir(path: &str) -> Result<Vec<Entry>, Error> {
     let folder = open(path, OpenFlags::DIRECTORY, DescriptorFlags::READ)?;
     let stream = folder.read_directory()?;
