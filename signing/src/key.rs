@@ -2,7 +2,7 @@
 //!
 //! Owns the key types of the workspace. A key id is computed from the key (SHA-256 of its SPKI DER) and never taken
 //! from a document. It never makes a key by itself: seeds come from the caller. Files are read and written in
-//! [`file`] only.
+//! [`mod@file`] only.
 
 use std::{fmt, str::FromStr};
 
