@@ -170,11 +170,11 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// The policy of a new fleet: read-only plugins go out with the control server's signature, all else needs one operator.
+    /// The policy of a new fleet: plugins that read what anybody on the instance may read go out with the control server's signature, all else needs one operator.
     #[must_use]
     pub fn default_policy() -> BTreeMap<Tier, Requirement> {
         let requirement = |tier| match tier {
-            Tier::PluginReadOnly | Tier::PluginPrivilegedRead => Requirement::Dispatch,
+            Tier::PluginReadOnly => Requirement::Dispatch,
             _ => Requirement::Operators(1),
         };
         Tier::ALL.into_iter().map(|tier| (tier, requirement(tier))).collect()

@@ -111,7 +111,7 @@ fn policy_reads_as_people_write_it_and_fails_towards_operators() {
     assert_eq!(keyring.requirement(Tier::NativeRoot), Requirement::Operators(2));
     assert_eq!(keyring.requirement(Tier::PluginWrite), Requirement::Operators(1), "not named");
     for tier in Tier::ALL {
-        let expected = tier <= Tier::PluginPrivilegedRead;
+        let expected = tier == Tier::PluginReadOnly;
         assert_eq!(Keyring::default_policy()[&tier] == Requirement::Dispatch, expected, "{tier}");
         assert_eq!(serde_json::to_string(&tier).unwrap(), format!("\"{tier}\""));
     }

@@ -273,7 +273,7 @@ fn server_keys_stolen_native_command_needs_an_operator() {
     let order = arrives(&fleet, &dispatched(&fleet)).unwrap();
     for tier in Tier::ALL {
         let verdict = order.check_threshold(&keyring, tier);
-        if tier <= Tier::PluginPrivilegedRead {
+        if tier == Tier::PluginReadOnly {
             verdict.unwrap();
         } else {
             assert_eq!(refused_by(verdict), Check::Threshold, "{tier}");
