@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use orderly_signing::instance::InstanceId;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// `POST /v1/invocations`
 ///
@@ -88,14 +89,33 @@ pub struct RunPlugin {
 }
 
 /// Where an invocation runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Targets {
     /// On these instances.
-    Instances(#[schema(value_type = Vec<String>)] Vec<InstanceId>),
+    Instances(Vec<InstanceId>),
     /// On all that have these tags now.
     Tags(BTreeMap<String, String>),
 }
+
+/// How [`Targets`] shows in the OpenAPI document, where ids are plain text.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(dead_code)]
+enum TargetsShape {
+    /// On these instances.
+    Instances(Vec<String>),
+    /// On all that have these tags now.
+    Tags(BTreeMap<String, String>),
+}
+
+impl PartialSchema for Targets {
+    fn schema() -> RefOr<Schema> {
+        TargetsShape::schema()
+    }
+}
+
+impl ToSchema for Targets {}
 
 /// An invocation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
