@@ -1,0 +1,91 @@
+//! What is said of a text that is not what it should be, and the one door by which such texts
+//! come in from serde. Owns no rule itself: the types that parse own theirs.
+
+use std::fmt;
+
+/// Most characters of a refused text that an error repeats.
+const SHOWN_MAX_CHARS: usize = 80;
+
+/// A text that does not parse as what it should be.
+///
+/// Display says what was expected, the text (cut at 80 characters, control characters
+/// escaped, so that it can go to a terminal) and why it was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {}: {why}", Shown(.text))]
+pub struct ParseError {
+    what: &'static str,
+    text: String,
+    why: String,
+}
+
+impl ParseError {
+    /// Makes an error that says `text` is no `what` because of `why`.
+    pub(crate) fn new(what: &'static str, text: &str, why: impl Into<String>) -> Self {
+        // One character more than is shown, so that the display knows that it cuts.
+        let text = text.chars().take(SHOWN_MAX_CHARS + 1).collect();
+        Self { what, text, why: why.into() }
+    }
+
+    /// What was expected, as people say it: `plugin name`.
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// Why the text was refused, and where there is one, how to mend it.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+}
+
+/// A text from outside as it may be printed: quoted, cut, control characters escaped.
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("`")?;
+        for (count, character) in self.0.chars().enumerate() {
+            if count == SHOWN_MAX_CHARS {
+                out.write_str("…")?;
+                break;
+            }
+            if character.is_control() {
+                write!(out, "{}", character.escape_default())?;
+            } else {
+                write!(out, "{character}")?;
+            }
+        }
+        out.write_str("`")
+    }
+}
+
+/// Serialises by `Display` and deserialises by `FromStr`, so that serde has no second door.
+macro_rules! serde_by_text {
+    ($type:ty) => {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use serde_by_text;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_where_and_why_and_stays_printable() {
+        let error = ParseError::new("plugin name", "a\u{1b}[31m", "use letters");
+        assert_eq!(error.to_string(), "plugin name `a\\u{1b}[31m`: use letters");
+        let long = ParseError::new("name", &"x".repeat(1000), "too long");
+        assert_eq!(long.to_string(), format!("name `{}…`: too long", "x".repeat(80)));
+    }
+}
