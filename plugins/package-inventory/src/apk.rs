@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn fields_of_files_do_not_change_the_package() {
-        let text = "C:Q1abc=\nP:musl\nV:1.2.4-r2\nA:x86_64\no:musl\nF:lib\nR:libc.so\na:0:0:755\n\nP:zlib\nV:1.3-r0\nf:s\n";
+        let text =
+            "C:Q1abc=\nP:musl\nV:1.2.4-r2\nA:x86_64\no:musl\nF:lib\nR:libc.so\na:0:0:755\n\nP:zlib\nV:1.3-r0\nf:s\n";
         let packages = packages(text);
         assert_eq!(packages.len(), 2);
         assert_eq!((packages[0].name.as_str(), packages[0].version.as_str()), ("musl", "1.2.4-r2"));

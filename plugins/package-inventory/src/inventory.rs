@@ -33,6 +33,8 @@ enum State {
     Unreadable(String, String),
 }
 
+type Reader = fn(&dyn Files) -> State;
+
 /// The packages of an instance.
 #[derive(Debug)]
 pub(crate) struct Inventory(Vec<Database>);
@@ -40,8 +42,7 @@ pub(crate) struct Inventory(Vec<Database>);
 impl Inventory {
     /// Reads the databases of `manager`, or of all.
     pub(crate) fn take(files: &dyn Files, manager: &str) -> Self {
-        let readers: [(&'static str, fn(&dyn Files) -> State); 3] =
-            [("dpkg", read_dpkg), ("rpm", read_rpm), ("apk", read_apk)];
+        let readers = [("dpkg", read_dpkg as Reader), ("rpm", read_rpm), ("apk", read_apk)];
         let wanted = readers.into_iter().filter(|(name, _)| manager == "all" || manager == *name);
         Self(wanted.map(|(name, read)| Database { manager: name, state: read(files) }).collect())
     }

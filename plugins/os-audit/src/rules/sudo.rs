@@ -54,14 +54,14 @@ fn lines<'s>(system: &'s System<'_>) -> Read<&'s [Line]> {
         .map_err(|why| if why == "/etc/sudoers is not there" { format!("{why}: sudo is not installed") } else { why })
 }
 
-fn grants<'l>(lines: &'l [Line]) -> impl Iterator<Item = (&'l Line, &'l str, &'l str)> {
+fn grants(lines: &[Line]) -> impl Iterator<Item = (&Line, &str, &str)> {
     lines.iter().filter_map(|line| match &line.kind {
         Kind::Grant { who, what } => Some((line, who.as_str(), what.as_str())),
         _ => None,
     })
 }
 
-fn settings<'l>(lines: &'l [Line]) -> impl Iterator<Item = (&'l Line, &'l str)> {
+fn settings(lines: &[Line]) -> impl Iterator<Item = (&Line, &str)> {
     lines.iter().flat_map(|line| {
         let settings = match &line.kind {
             Kind::Defaults(settings) => settings.as_slice(),
@@ -111,7 +111,7 @@ fn environment(system: &System<'_>) -> Read<Check> {
 fn excluded(system: &System<'_>) -> Read<Check> {
     let bad = grants(lines(system)?)
         .filter(|(_, _, what)| {
-            let commands = what.split(',').map(|part| commands(part)).collect::<Vec<_>>();
+            let commands = what.split(',').map(commands).collect::<Vec<_>>();
             commands.contains(&"ALL") && commands.iter().any(|command| command.starts_with('!'))
         })
         .map(|(line, _, _)| line.evidence())
