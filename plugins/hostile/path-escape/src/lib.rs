@@ -19,10 +19,7 @@ impl Command for PathEscape {
             env!("CARGO_PKG_VERSION"),
             "Attack: reads files outside of what it was granted",
         )
-        .parameter(
-            Parameter::text("folder", "The granted folder; `secret` is beside it")
-                .default_value("/tmp/orderly-path-escape/granted"),
-        )
+        .parameter(Parameter::text("folder", "The granted folder; `secret` is beside it"))
         .parameter(
             Parameter::text("neighbour", "A file that is not granted, beside a file that is")
                 .default_value("/etc/passwd"),
