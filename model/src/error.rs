@@ -37,6 +37,13 @@ impl ParseError {
     }
 }
 
+/// Whether a character shows as something else than it is, or not at all: control characters, and those that
+/// turn or hide what is around them. What people approve must not contain any.
+pub(crate) fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// A text from outside as it may be printed: quoted, cut, control characters escaped.
 pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
@@ -48,7 +55,7 @@ impl fmt::Display for Shown<'_> {
                 out.write_str("…")?;
                 break;
             }
-            if character.is_control() {
+            if is_deceptive(character) {
                 write!(out, "{}", character.escape_default())?;
             } else {
                 write!(out, "{character}")?;
@@ -83,8 +90,8 @@ mod tests {
 
     #[test]
     fn says_what_where_and_why_and_stays_printable() {
-        let error = ParseError::new("plugin name", "a\u{1b}[31m", "use letters");
-        assert_eq!(error.to_string(), "plugin name `a\\u{1b}[31m`: use letters");
+        let error = ParseError::new("plugin name", "a\u{1b}[31m\u{202e}", "use letters");
+        assert_eq!(error.to_string(), "plugin name `a\\u{1b}[31m\\u{202e}`: use letters");
         let long = ParseError::new("name", &"x".repeat(1000), "too long");
         assert_eq!(long.to_string(), format!("name `{}…`: too long", "x".repeat(80)));
     }

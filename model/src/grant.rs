@@ -88,7 +88,9 @@ impl fmt::Display for Denied {
             write!(out, " `{}`", self.asked)?;
         }
         match self.reason {
-            DeniedReason::NotApproved => write!(out, " is asked for by the manifest but not approved by the security team"),
+            DeniedReason::NotApproved => {
+                write!(out, " is asked for by the manifest but not approved by the security team")
+            }
             DeniedReason::LocalPolicy(setting) => {
                 write!(out, " is not allowed by this instance's policy (`{setting}`)")
             }
@@ -117,7 +119,8 @@ pub fn grants(asked: &Capabilities, approved: &Capabilities, allowed: &LocalPoli
     denials.each(CapabilityKind::Process, &asked.process, |rule| {
         (approved.process.iter().any(|mine| mine.covers(rule)), allowed.allows_process(rule), "process")
     });
-    denials.each(CapabilityKind::Environment, &asked.environment, |name| (approved.environment.contains(name), true, ""));
+    denials
+        .each(CapabilityKind::Environment, &asked.environment, |name| (approved.environment.contains(name), true, ""));
     // The users of programs are beneath the same ceiling as the plugin's own.
     let users = asked.process.iter().map(|rule| &rule.user).chain([&asked.user]);
     let mut users: Vec<&RunAs> = users.collect();

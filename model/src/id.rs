@@ -122,10 +122,10 @@ mod tests {
     #[test]
     fn looks_as_documented() {
         let id = InvocationId::new(1_764_000_000_000, [0xff; 10]);
-        assert_eq!(id.as_str(), "t-01kavebn00zzzzzzzzzzzzzzzz");
+        assert_eq!(id.as_str(), "t-01kav9ft00zzzzzzzzzzzzzzzz");
         assert_eq!(InvocationId::new(i64::MIN, [0; 10]).to_string(), format!("t-{}", "0".repeat(26)));
         assert_eq!(OrderId::new(i64::MAX, [0xff; 10]).to_string(), format!("o-7{}", "z".repeat(25)));
-        assert_eq!(serde_json::to_string(&id).unwrap(), "\"t-01kavebn00zzzzzzzzzzzzzzzz\"");
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"t-01kav9ft00zzzzzzzzzzzzzzzz\"");
     }
 
     #[test]

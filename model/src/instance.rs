@@ -85,7 +85,11 @@ impl Facts {
     /// Names the first fact that is over.
     pub fn check(&self) -> Result<(), ParseError> {
         if self.os_release.len() > FACT_ENTRIES_MAX || self.wit.len() > FACT_ENTRIES_MAX {
-            return Err(ParseError::new("facts", &self.hostname, format!("a list has more than {FACT_ENTRIES_MAX} entries")));
+            return Err(ParseError::new(
+                "facts",
+                &self.hostname,
+                format!("a list has more than {FACT_ENTRIES_MAX} entries"),
+            ));
         }
         let single = [&self.hostname, &self.architecture, &self.kernel, &self.agent_version];
         let pairs = self.os_release.iter().flat_map(|(name, value)| [name, value]);

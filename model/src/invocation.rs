@@ -216,7 +216,8 @@ mod tests {
             }
         }
         let good = tasks.iter().filter(|task| **task == TaskStatus::Success).count();
-        let stopped = tasks.iter().filter(|task| ["Cancelled", "Terminated", "Stopped"].contains(&task.as_str())).count();
+        let stopped =
+            tasks.iter().filter(|task| ["Cancelled", "Terminated", "Stopped"].contains(&task.as_str())).count();
         match (good, stopped) {
             (good, _) if good == tasks.len() => InvocationStatus::Success,
             (0, stopped) if stopped == tasks.len() => InvocationStatus::Stopped,

@@ -7,7 +7,7 @@ mod version;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{ParseError, serde_by_text};
+use crate::error::{ParseError, is_deceptive, serde_by_text};
 
 pub use path::AbsolutePath;
 pub use version::PluginVersion;
@@ -15,10 +15,7 @@ pub use version::PluginVersion;
 /// Prefixes and words that Cloud Assistant keeps for itself in tags; a tag with one could not be shown by its API.
 fn reserved_in_tags(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    lower.starts_with("aliyun")
-        || lower.starts_with("acs:")
-        || lower.contains("http://")
-        || lower.contains("https://")
+    lower.starts_with("aliyun") || lower.starts_with("acs:") || lower.contains("http://") || lower.contains("https://")
 }
 
 fn plugin_name(text: &str) -> Result<(), &'static str> {
@@ -35,9 +32,9 @@ fn instance_name(text: &str) -> Result<(), &'static str> {
 }
 
 fn tag_key(text: &str) -> Result<(), &'static str> {
-    let bad = |c: char| c.is_control() || c == '=' || c == ',';
+    let bad = |c: char| is_deceptive(c) || c == '=' || c == ',';
     if text.is_empty() || text.chars().count() > 128 || text.contains(bad) || text.trim() != text {
-        Err("write 1-128 characters without `=`, `,`, control characters and blanks at the ends")
+        Err("write 1-128 characters without `=`, `,`, invisible characters and blanks at the ends")
     } else if reserved_in_tags(text) {
         Err("it must not start with `aliyun` or `acs:` nor contain `http://` or `https://`")
     } else {
@@ -46,8 +43,8 @@ fn tag_key(text: &str) -> Result<(), &'static str> {
 }
 
 fn tag_value(text: &str) -> Result<(), &'static str> {
-    if text.chars().count() > 128 || text.contains(char::is_control) || text.trim() != text {
-        Err("write at most 128 characters without control characters and blanks at the ends")
+    if text.chars().count() > 128 || text.contains(is_deceptive) || text.trim() != text {
+        Err("write at most 128 characters without invisible characters and blanks at the ends")
     } else if reserved_in_tags(text) {
         Err("it must not start with `aliyun` or `acs:` nor contain `http://` or `https://`")
     } else {

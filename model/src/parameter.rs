@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::is_deceptive;
 use crate::limits::{PARAMETER_ALLOWED_MAX, PARAMETER_VALUE_MAX_BYTES, PARAMETERS_MAX, SUMMARY_MAX_BYTES};
 use crate::name::ParameterName;
 use crate::pattern::Pattern;
@@ -164,7 +165,7 @@ impl ParameterSpec {
 
     fn check_declaration(&self) -> Vec<ParameterProblem> {
         let mut problems = Vec::new();
-        if self.description.len() > SUMMARY_MAX_BYTES || self.description.contains(char::is_control) {
+        if self.description.len() > SUMMARY_MAX_BYTES || self.description.contains(is_deceptive) {
             problems.push(ParameterProblem::Description);
         }
         if self.allowed.len() > PARAMETER_ALLOWED_MAX {
@@ -266,7 +267,8 @@ mod tests {
 
     #[test]
     fn all_faults_at_once() {
-        let faults = resolve(&specs(), &given(&[("warn", "101"), ("deep", "yes"), ("mode", "slow"), ("wrn", "1")])).unwrap_err();
+        let faults =
+            resolve(&specs(), &given(&[("warn", "101"), ("deep", "yes"), ("mode", "slow"), ("wrn", "1")])).unwrap_err();
         let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,

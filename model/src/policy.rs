@@ -112,7 +112,9 @@ impl LocalPolicy {
         let missing = sandbox.missing();
         if self.require_sandbox && !missing.is_empty() {
             let missing = missing.join(" and ");
-            return Err(format!("this instance's policy insists on a full sandbox (`require_sandbox`), and its kernel lacks {missing}"));
+            return Err(format!(
+                "this instance's policy insists on a full sandbox (`require_sandbox`), and its kernel lacks {missing}"
+            ));
         }
         self.check_signature(operators)
     }
@@ -125,7 +127,9 @@ impl LocalPolicy {
         if let Some(most) = self.max_tier
             && tier > most
         {
-            return Err(format!("it is of the tier {tier}, and this instance's policy allows {most} at most (`max_tier`)"));
+            return Err(format!(
+                "it is of the tier {tier}, and this instance's policy allows {most} at most (`max_tier`)"
+            ));
         }
         if freshness == Freshness::Stale && tier > self.stale_tier {
             let most = self.stale_tier;
@@ -232,7 +236,13 @@ mod tests {
 
     #[test]
     fn unknown_and_wrong_settings_are_refused() {
-        for bad in ["nativ = true", "max_tier = \"all\"", "files_read = [\"/**\"]", "users = [\"0\"]", "operator_signature = \"never\""] {
+        for bad in [
+            "nativ = true",
+            "max_tier = \"all\"",
+            "files_read = [\"/**\"]",
+            "users = [\"0\"]",
+            "operator_signature = \"never\"",
+        ] {
             assert!(toml::from_str::<LocalPolicy>(bad).is_err(), "{bad}");
         }
     }

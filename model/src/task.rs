@@ -163,7 +163,9 @@ impl TaskStatus {
             (Self::Pending | Self::Scheduled, Event::Armed) => Ok(Self::Scheduled),
             (Self::Pending | Self::Scheduled | Self::Running, Event::RunStarted) => Ok(Self::Running),
             (Self::Scheduled | Self::Running, Event::RunEnded) => Ok(Self::Scheduled),
-            (Self::Stopping, Event::Accepted | Event::Armed | Event::RunStarted | Event::RunEnded) => Ok(Self::Stopping),
+            (Self::Stopping, Event::Accepted | Event::Armed | Event::RunStarted | Event::RunEnded) => {
+                Ok(Self::Stopping)
+            }
             (_, Event::StopRequested) => Ok(Self::Stopping),
             (Self::Pending | Self::Stopping, Event::DeliveryTimeout) => Ok(Self::Aborted),
             (Self::Pending, Event::Withdrawn) => Ok(Self::Cancelled),

@@ -159,7 +159,12 @@ impl CapabilityTable {
             files_write: faults.list("files.write", &self.files.write),
             files_privileged: self.files.privileged,
             http: self.http.iter().enumerate().filter_map(|(index, table)| table.check(index, &mut faults)).collect(),
-            process: self.process.iter().enumerate().filter_map(|(index, table)| table.check(index, &mut faults)).collect(),
+            process: self
+                .process
+                .iter()
+                .enumerate()
+                .filter_map(|(index, table)| table.check(index, &mut faults))
+                .collect(),
             environment: faults.list::<EnvName>("environment", &self.environment),
             clock: self.clock,
             random: self.random,

@@ -4,10 +4,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{ParseError, serde_by_text};
+use crate::error::{ParseError, is_deceptive, serde_by_text};
 use crate::name::AbsolutePath;
 
-/// One file, or a directory and all that is beneath it. At most 4,095 bytes, no control characters.
+/// One file, or a directory and all that is beneath it. At most 4,095 bytes, no characters that cannot be seen.
 ///
 /// Written `/etc/passwd`, or `/etc/ssh/**` for the tree. There is no other wildcard, and the
 /// whole file system (`/**`) cannot be granted.
@@ -59,8 +59,8 @@ impl FromStr for PathPattern {
             let why = "the only wildcard is `/**` at the end, for a directory and all beneath it";
             return Err(ParseError::new(WHAT, text, why));
         }
-        if base.contains(char::is_control) {
-            return Err(ParseError::new(WHAT, text, "control characters are not allowed"));
+        if base.contains(is_deceptive) {
+            return Err(ParseError::new(WHAT, text, "characters that cannot be seen are not allowed"));
         }
         if !tree && base.ends_with('/') {
             let why = "write `/**` at the end for a directory and all beneath it, or the path without the last `/`";
@@ -123,8 +123,28 @@ mod tests {
     #[test]
     fn refuses_wildcards_and_the_whole_system() {
         for bad in [
-            "", "/", "//", "/**", "//**", "///**", "**", "etc/**", "/etc/*", "/etc/**/x", "/*/x", "/etc/**x", "/etc/s?h", "/etc/[a]",
-            "/etc/ssh/", "/etc/../**", "/etc/./x", "/a\nb", "/a\0b", "C:\\x", "~/x",
+            "",
+            "/",
+            "//",
+            "/**",
+            "//**",
+            "///**",
+            "**",
+            "etc/**",
+            "/etc/*",
+            "/etc/**/x",
+            "/*/x",
+            "/etc/**x",
+            "/etc/s?h",
+            "/etc/[a]",
+            "/etc/ssh/",
+            "/etc/../**",
+            "/etc/./x",
+            "/a\nb",
+            "/etc/\u{202e}dwssap",
+            "/a\0b",
+            "C:\\x",
+            "~/x",
         ] {
             assert!(bad.parse::<PathPattern>().is_err(), "{bad:?}");
         }
@@ -149,7 +169,7 @@ mod tests {
         #[test]
         fn parsing_is_total_and_round_trips(text in "(/[a.*?]{0,3}){0,4}|.{0,12}") {
             if let Ok(once) = text.parse::<PathPattern>() {
-                prop_assert_eq!(pattern(&once.to_string()), once.clone());
+                prop_assert_eq!(&pattern(&once.to_string()), &once);
                 prop_assert!(once.covers(&once) && once.allows(once.path()) && !once.path().is_root());
             }
         }

@@ -62,7 +62,14 @@ impl fmt::Display for HttpRule {
         let brackets = matches!(&self.host, HostPattern::Exact(host) if host.contains(':'));
         let (open, close) = if brackets { ("[", "]") } else { ("", "") };
         let private = if self.private { " (private addresses too)" } else { "" };
-        write!(out, "{} {}://{open}{}{close}:{}{private}", methods.join("|"), self.scheme.as_str(), self.host, self.port)
+        write!(
+            out,
+            "{} {}://{open}{}{close}:{}{private}",
+            methods.join("|"),
+            self.scheme.as_str(),
+            self.host,
+            self.port
+        )
     }
 }
 
@@ -214,7 +221,9 @@ impl FromStr for HostPattern {
         };
         match (parse_host(rest), beneath) {
             (Some(Host::Name(domain)), true) if domain.contains('.') => Ok(Self::Beneath(domain)),
-            (Some(Host::Name(_)), true) => refuse("a wildcard needs a domain of two labels or more, as `*.example.com`"),
+            (Some(Host::Name(_)), true) => {
+                refuse("a wildcard needs a domain of two labels or more, as `*.example.com`")
+            }
             (Some(Host::Address(_)), true) => refuse("addresses have no names beneath them"),
             (Some(Host::Name(host) | Host::Address(host)), false) => Ok(Self::Exact(host)),
             (None, _) => refuse(
@@ -251,7 +260,17 @@ mod tests {
         for inside in ["a.example.com", "A.B.EXAMPLE.COM"] {
             assert!(wild.allows(inside), "{inside}");
         }
-        for outside in ["example.com", ".example.com", "evilexample.com", "a.example.com.", "a.example.com.evil.org", "a.example.co", "127.0.0.1", "", "a..example.com"] {
+        for outside in [
+            "example.com",
+            ".example.com",
+            "evilexample.com",
+            "a.example.com.",
+            "a.example.com.evil.org",
+            "a.example.co",
+            "127.0.0.1",
+            "",
+            "a..example.com",
+        ] {
             assert!(!wild.allows(outside), "{outside}");
         }
         assert!(host("::1").allows("0:0:0:0:0:0:0:1"));
@@ -263,13 +282,40 @@ mod tests {
 
     #[test]
     fn refuses_hosts_that_mean_more_than_they_say() {
-        for bad in ["", "*", "*.", "*.com", "a.*.com", "**.example.com", "*.10.0.0.1", "127.1", "0x7f000001", "2130706433", "1.2.3.0x4", "a:443", "[::1]", "http://a", "a/b", "é.com", "a.com.", "-a.com", "u@a.com", "a b"] {
+        for bad in [
+            "",
+            "*",
+            "*.",
+            "*.com",
+            "a.*.com",
+            "**.example.com",
+            "*.10.0.0.1",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "1.2.3.0x4",
+            "a:443",
+            "[::1]",
+            "http://a",
+            "a/b",
+            "é.com",
+            "a.com.",
+            "-a.com",
+            "u@a.com",
+            "a b",
+        ] {
             assert!(bad.parse::<HostPattern>().is_err(), "{bad}");
         }
     }
 
     fn rule() -> HttpRule {
-        HttpRule { host: host("*.example.com"), port: 443, scheme: Scheme::Https, methods: vec![Method::Get, Method::Head], private: false }
+        HttpRule {
+            host: host("*.example.com"),
+            port: 443,
+            scheme: Scheme::Https,
+            methods: vec![Method::Get, Method::Head],
+            private: false,
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::RunAs;
-use crate::error::{ParseError, serde_by_text};
+use crate::error::{ParseError, is_deceptive, serde_by_text};
 use crate::limits::ARGUMENTS_MAX;
 use crate::name::AbsolutePath;
 use crate::pattern::Pattern;
@@ -40,10 +40,12 @@ impl ProcessRule {
     /// Whether the entries stand in an order that means something; the reason where not.
     ///
     /// # Errors
-    /// Where `...` is first or not last, or there are more than 64 entries.
+    /// Where `...` is first or not last, there are more than 64 entries, or the path has characters that cannot be seen.
     pub fn check(&self) -> Result<(), &'static str> {
         let repeat = self.arguments.iter().position(|entry| *entry == ArgumentPattern::Repeat);
         match repeat {
+            // What is approved is shown to people.
+            _ if self.executable.as_str().contains(is_deceptive) => Err("the path has characters that cannot be seen"),
             _ if self.arguments.len() > ARGUMENTS_MAX => Err("name at most 64 arguments"),
             Some(0) => Err("`...` repeats the entry before it: there is none"),
             Some(place) if place + 1 != self.arguments.len() => Err("`...` must be the last entry"),
@@ -63,7 +65,10 @@ impl ProcessRule {
             return arguments.is_empty();
         };
         count_fits
-            && arguments.iter().enumerate().all(|(place, argument)| patterns.get(place).unwrap_or(last).matches(argument))
+            && arguments
+                .iter()
+                .enumerate()
+                .all(|(place, argument)| patterns.get(place).unwrap_or(last).matches(argument))
     }
 
     /// Whether this rule, alone, lets everything start that `other` does.
@@ -112,9 +117,9 @@ impl FromStr for ArgumentPattern {
         if text == "..." {
             return Ok(Self::Repeat);
         }
-        if text.contains(char::is_control) {
+        if text.contains(is_deceptive) {
             // What is approved is shown to people.
-            return Err(ParseError::new("argument", text, "write control characters as escapes, as `\\n`"));
+            return Err(ParseError::new("argument", text, "write characters that cannot be seen as escapes, as `\\n`"));
         }
         text.parse().map(Self::One)
     }
@@ -187,6 +192,8 @@ mod tests {
         assert!(!approved.covers(&ProcessRule { user: RunAs::Root, ..approved.clone() }));
         assert!(!approved.covers(&ProcessRule { interpreter: true, ..approved.clone() }));
         assert!(!approved.covers(&ProcessRule { executable: "/bin/sh".parse().unwrap(), ..approved.clone() }));
+        let hidden = ProcessRule { executable: "/usr/bin/i\u{200b}d".parse().unwrap(), ..approved.clone() };
+        assert!(hidden.check().is_err() && "a\u{202e}".parse::<ArgumentPattern>().is_err());
         let root = ProcessRule { user: RunAs::Root, interpreter: true, ..approved.clone() };
         assert!(root.covers(&approved));
         assert_eq!(root.to_string(), "/usr/bin/id -u as root (an interpreter)");

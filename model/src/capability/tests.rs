@@ -1,3 +1,5 @@
+//! Capabilities: canonical text, tiers, and the small world of the property tests.
+
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -126,7 +128,6 @@ fn two_texts_never_stand_for_one_approval() {
         r#"{"clock":true,"clock":true}"#,
         r#"{"files":{"read":[],"read":["/etc/**"]}}"#,
         r#"{"process":[{"executable":"/usr/bin/id"}]}"#,
-        "[]",
         "",
     ] {
         let read = Capabilities::from_canonical_json(shape);
@@ -147,8 +148,14 @@ fn every_fault_is_told_at_once_with_its_place() {
     assert_eq!(
         places,
         [
-            "environment[0]", "files.privileged", "files.write[0]", "http[0].host", "http[0].methods[0]", "http[0].port",
-            "process[0].executable", "user"
+            "environment[0]",
+            "files.privileged",
+            "files.write[0]",
+            "http[0].host",
+            "http[0].methods[0]",
+            "http[0].port",
+            "process[0].executable",
+            "user"
         ]
     );
 }
@@ -161,7 +168,8 @@ fn tiers_follow_from_what_can_be_done() {
     assert_eq!(tier(r#"{"user":"root"}"#), Tier::PluginPrivilegedRead);
     assert_eq!(tier(r#"{"user":"bob"}"#), Tier::PluginPrivilegedRead);
     assert_eq!(tier(r#"{"files":{"write":["/tmp/x"]},"user":"root"}"#), Tier::PluginWrite);
-    let http = r#"{"files":{"write":["/tmp/x"]},"http":[{"host":"a.b","methods":["GET"],"port":443,"scheme":"https"}]}"#;
+    let http =
+        r#"{"files":{"write":["/tmp/x"]},"http":[{"host":"a.b","methods":["GET"],"port":443,"scheme":"https"}]}"#;
     assert_eq!(tier(http), Tier::PluginNetwork);
 }
 

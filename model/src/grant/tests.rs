@@ -1,3 +1,5 @@
+//! Grants: every denial told, and never more than was asked, approved and allowed.
+
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -21,7 +23,9 @@ fn all_denials_are_told_at_once() {
         r#"{"clock":true,"environment":["LANG"],"facts":true,"files":{"privileged":true,"read":["/etc/passwd","/etc/shadow"]},"#,
         r#""process":[{"arguments":[],"executable":"/usr/bin/id","user":"root"}],"user":"bob"}"#
     ));
-    let approved = capabilities(r#"{"facts":true,"files":{"read":["/etc/passwd","/etc/ssh/**"]},"process":[{"arguments":[],"executable":"/usr/bin/id"}]}"#);
+    let approved = capabilities(
+        r#"{"facts":true,"files":{"read":["/etc/passwd","/etc/ssh/**"]},"process":[{"arguments":[],"executable":"/usr/bin/id"}]}"#,
+    );
     let allowed: LocalPolicy = toml::from_str("users = []\nfiles_read = [\"/etc/shadow\"]\nprocess = []").unwrap();
     let denied = grants(&asked, &approved, &allowed).unwrap_err();
     assert_eq!(
@@ -43,7 +47,8 @@ fn all_denials_are_told_at_once() {
 
 #[test]
 fn approved_rules_do_not_add_up() {
-    let rule = |methods: &str| format!(r#"{{"host":"a.example.com","methods":[{methods}],"port":443,"scheme":"https"}}"#);
+    let rule =
+        |methods: &str| format!(r#"{{"host":"a.example.com","methods":[{methods}],"port":443,"scheme":"https"}}"#);
     let asked = capabilities(&format!(r#"{{"http":[{}]}}"#, rule(r#""GET","POST""#)));
     let approved = capabilities(&format!(r#"{{"http":[{},{}]}}"#, rule(r#""GET""#), rule(r#""POST""#)));
     assert_eq!(grants(&asked, &approved, &LocalPolicy::default()).unwrap_err().len(), 1);
@@ -95,7 +100,9 @@ fn within(inner: &Capabilities, outer: &Capabilities) -> bool {
     let process = ["/usr/bin/id", "/usr/bin/env"].iter().all(|executable| {
         let executable = executable.parse().unwrap();
         argument_lists.iter().all(|list| {
-            let fitting = |set: &Capabilities| set.process.iter().filter(|rule| rule.allows(&executable, list)).cloned().collect::<Vec<_>>();
+            let fitting = |set: &Capabilities| {
+                set.process.iter().filter(|rule| rule.allows(&executable, list)).cloned().collect::<Vec<_>>()
+            };
             let outer = fitting(outer);
             fitting(inner).iter().all(|rule| {
                 outer.iter().any(|mine| mine.user.covers(&rule.user) && (mine.interpreter || !rule.interpreter))
@@ -104,7 +111,13 @@ fn within(inner: &Capabilities, outer: &Capabilities) -> bool {
     });
     let flags = Flag::ALL.iter().all(|flag| !inner.flag(*flag) || outer.flag(*flag));
     let environment = inner.environment.iter().all(|name| outer.environment.contains(name));
-    files && http && process && flags && environment && (!inner.files_privileged || outer.files_privileged) && outer.user.covers(&inner.user)
+    files
+        && http
+        && process
+        && flags
+        && environment
+        && (!inner.files_privileged || outer.files_privileged)
+        && outer.user.covers(&inner.user)
 }
 
 proptest! {
@@ -121,7 +134,7 @@ proptest! {
             approved = asked.clone();
             approved.files_read.extend(extra.files_read.clone());
             approved.http.extend(extra.http.clone());
-            approved.process.extend(extra.process.clone());
+            approved.process.extend(extra.process);
         }
         let allowed = LocalPolicy { files_read: ceiling.clone(), ..LocalPolicy::default() };
         match grants(&asked, &approved, &allowed) {

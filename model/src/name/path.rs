@@ -140,10 +140,14 @@ mod tests {
 
     #[test]
     fn is_normalised_or_refused() {
-        for (text, normal) in [("/", "/"), ("//", "/"), ("/etc/", "/etc"), ("//etc///ssh", "/etc/ssh"), ("/a/...", "/a/...")] {
+        for (text, normal) in
+            [("/", "/"), ("//", "/"), ("/etc/", "/etc"), ("//etc///ssh", "/etc/ssh"), ("/a/...", "/a/...")]
+        {
             assert_eq!(path(text).as_str(), normal);
         }
-        for bad in ["", "etc", "./etc", "/etc/..", "/../etc", "/./etc", "/a/\0", "~/x", &format!("/{}", "a".repeat(4095))] {
+        for bad in
+            ["", "etc", "./etc", "/etc/..", "/../etc", "/./etc", "/a/\0", "~/x", &format!("/{}", "a".repeat(4095))]
+        {
             assert!(bad.parse::<AbsolutePath>().is_err(), "{bad:?}");
         }
     }

@@ -139,8 +139,18 @@ mod tests {
     fn orders_as_semver_says() {
         // The example of SemVer 2.0.0, rule 11.
         let sorted = [
-            "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11",
-            "1.0.0-rc.1", "1.0.0", "1.0.1", "1.2.0", "1.10.0", "2.0.0",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-rc.1",
+            "1.0.0",
+            "1.0.1",
+            "1.2.0",
+            "1.10.0",
+            "2.0.0",
         ];
         for pair in sorted.windows(2) {
             assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
@@ -156,7 +166,21 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_version() {
-        for bad in ["", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.3-", "1.2.3-01", "1.2.3-a..b", "1.2.3+b", "v1.2.3", "1.2.x", "1.2.3-é", "+1.2.3"] {
+        for bad in [
+            "",
+            "1",
+            "1.2",
+            "1.2.3.4",
+            "01.2.3",
+            "1.2.3-",
+            "1.2.3-01",
+            "1.2.3-a..b",
+            "1.2.3+b",
+            "v1.2.3",
+            "1.2.x",
+            "1.2.3-é",
+            "+1.2.3",
+        ] {
             assert!(bad.parse::<PluginVersion>().is_err(), "{bad}");
         }
         assert_eq!(version("1.2.3-rc.1").pre_release(), Some("rc.1"));

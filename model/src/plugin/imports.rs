@@ -141,7 +141,12 @@ mod tests {
 
     #[test]
     fn all_missing_imports_are_told() {
-        let imports = ["wasi:io/streams@0.2.0", "orderly:plugin/facts@0.1.0", "wasi:sockets/tcp@0.2.0", "orderly:plugin/mounts@0.1.0"];
+        let imports = [
+            "wasi:io/streams@0.2.0",
+            "orderly:plugin/facts@0.1.0",
+            "wasi:sockets/tcp@0.2.0",
+            "orderly:plugin/mounts@0.1.0",
+        ];
         let capabilities = Capabilities { facts: true, ..Capabilities::none() };
         let texts: Vec<String> = missing_for(imports, &capabilities).iter().map(ToString::to_string).collect();
         assert_eq!(

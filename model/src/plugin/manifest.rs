@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::fault::{ManifestErrors, ManifestFault, position};
 use super::wit::{WIT_SUPPORTED, WitVersion};
 use crate::capability::{Capabilities, CapabilityTable};
-use crate::error::ParseError;
+use crate::error::{ParseError, Shown, is_deceptive};
 use crate::limits::{
     MANIFEST_MAX_BYTES, OUTPUT_KEPT_MAX_BYTES, PLUGIN_MEMORY_DEFAULT_MB, PLUGIN_MEMORY_MAX_MB, SUMMARY_MAX_BYTES,
     TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S, TIMEOUT_MIN_S,
@@ -133,11 +133,18 @@ impl Reader<'_> {
     }
 
     fn parsed<T: std::str::FromStr<Err = ParseError>>(&mut self, key: &str, text: &str) -> Option<T> {
-        text.parse().map_err(|error: ParseError| self.add(key, &format!("no {} `{text}`", error.what()), error.why())).ok()
+        text.parse()
+            .map_err(|error: ParseError| self.add(key, &format!("{} is no {}", Shown(text), error.what()), error.why()))
+            .ok()
     }
 
-    /// Reads a value by serde; a fault is said to be at `key`.
+    /// Reads a table by serde; a fault is said to be at `key`.
     fn value<T: DeserializeOwned>(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<T> {
+        // Serde would take the fields of a table from a list, in an order that nobody knows.
+        if !value.get_ref().is_table() {
+            self.add_at(value.span().start, key, &format!("it is not a table but {}", value.get_ref().type_str()), "");
+            return None;
+        }
         match T::deserialize(ValueDeserializer::from(value.clone())) {
             Ok(read) => Some(read),
             Err(error) => {
@@ -161,7 +168,12 @@ impl Reader<'_> {
         let unknown = self.root.keys().filter(|key| !TABLES.contains(&key.get_ref().as_ref()));
         let unknown: Vec<_> = unknown.map(|key| (key.span().start, key.get_ref().to_string())).collect();
         for (offset, key) in unknown {
-            self.add_at(offset, &key, "unknown table or field", "a manifest has [plugin], [limits], [capabilities] and [[parameters]]");
+            self.add_at(
+                offset,
+                &key,
+                "unknown table or field",
+                "a manifest has [plugin], [limits], [capabilities] and [[parameters]]",
+            );
         }
         let limits = self.limits();
         let capabilities = self.capabilities();
@@ -191,15 +203,23 @@ impl Reader<'_> {
 
     fn check_texts(&mut self, plugin: &PluginTable) {
         let summary = &plugin.summary;
-        if summary.is_empty() || summary.len() > SUMMARY_MAX_BYTES || summary.contains(char::is_control) {
+        if summary.is_empty() || summary.len() > SUMMARY_MAX_BYTES || summary.contains(is_deceptive) {
             self.add("plugin.summary", "it is not one line of 1 to 200 bytes", "say in one line what the command does");
         }
-        let plain = |text: &String| text.len() <= LINK_MAX_BYTES && !text.contains(char::is_control);
+        let plain = |text: &String| text.len() <= LINK_MAX_BYTES && !text.contains(is_deceptive);
         if plugin.license.as_ref().is_some_and(|license| !plain(license)) {
-            self.add("plugin.license", "it is not one line of at most 500 bytes", "write an SPDX expression, as `Apache-2.0`");
+            self.add(
+                "plugin.license",
+                "it is not one line of at most 500 bytes",
+                "write an SPDX expression, as `Apache-2.0`",
+            );
         }
         if plugin.homepage.as_ref().is_some_and(|homepage| !plain(homepage) || !homepage.starts_with("https://")) {
-            self.add("plugin.homepage", "it is not an `https://` address of at most 500 bytes", "write the address of the plugin's page");
+            self.add(
+                "plugin.homepage",
+                "it is not an `https://` address of at most 500 bytes",
+                "write the address of the plugin's page",
+            );
         }
         if let Ok(wit) = plugin.wit.parse::<WitVersion>()
             && wit.numbers()[0] == 0
@@ -229,6 +249,9 @@ impl Reader<'_> {
 
     fn capabilities(&mut self) -> Option<Capabilities> {
         let table: CapabilityTable = self.table("capabilities")?;
+        if !self.capability_tables_are_tables() {
+            return None;
+        }
         match table.check() {
             Ok(capabilities) => Some(capabilities),
             Err(faults) => {
@@ -238,6 +261,26 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// The same for the tables within `[capabilities]`.
+    fn capability_tables_are_tables(&mut self) -> bool {
+        let mut wrong = Vec::new();
+        if let Some(capabilities) = self.root.get("capabilities").and_then(|value| value.get_ref().as_table()) {
+            let lists = ["http", "process"].into_iter().filter_map(|key| Some((key, capabilities.get(key)?)));
+            let entries = lists.filter_map(|(key, list)| Some((key, list.get_ref().as_array()?.iter())));
+            let entries = entries.flat_map(|(key, list)| list.map(move |entry| (key, entry)));
+            let files = capabilities.get("files").map(|files| ("files", files));
+            for (key, value) in entries.chain(files) {
+                if !value.get_ref().is_table() {
+                    wrong.push((value.span().start, format!("capabilities.{key}")));
+                }
+            }
+        }
+        for (offset, key) in &wrong {
+            self.add_at(*offset, key, "it is not a table", "");
+        }
+        wrong.is_empty()
     }
 
     fn parameters(&mut self) -> Option<Option<Vec<ParameterSpec>>> {

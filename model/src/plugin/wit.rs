@@ -45,7 +45,8 @@ pub(super) fn same_track(left: [u32; 3], right: [u32; 3]) -> bool {
 /// Parses `major.minor.patch` without a pre-release, which no track takes in.
 pub(super) fn numbers(text: &str) -> Option<[u32; 3]> {
     let mut parts = text.split('.').map(|part| {
-        let plain = !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
+        let plain =
+            !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
         if plain { part.parse::<u32>().ok() } else { None }
     });
     let numbers = [parts.next()??, parts.next()??, parts.next()??];
@@ -91,7 +92,13 @@ mod tests {
         assert!(!wit("1.2.0").is_served_by(wit("2.2.0")));
         assert!(!wit("0.0.1").is_served_by(wit("0.0.2")));
         assert!(!wit("0.2.0").is_supported());
-        for bad in ["orderly:plugin", "orderly:plugin@0.1", "orderly:plugin@0.1.0-rc.1", "orderly:plugin@00.1.0", "wasi:cli@0.2.0"] {
+        for bad in [
+            "orderly:plugin",
+            "orderly:plugin@0.1",
+            "orderly:plugin@0.1.0-rc.1",
+            "orderly:plugin@00.1.0",
+            "wasi:cli@0.2.0",
+        ] {
             assert!(bad.parse::<WitVersion>().is_err(), "{bad}");
         }
     }

@@ -50,7 +50,10 @@ fn line(what: &str, text: &str, most: usize) -> Result<(), ReportError> {
 
 fn text(what: &str, text: &str) -> Result<(), ReportError> {
     if text.len() > FINDING_TEXT_MAX_BYTES {
-        return Err(ReportError::Invalid(format!("{what} has {} bytes; at most {FINDING_TEXT_MAX_BYTES} are allowed", text.len())));
+        return Err(ReportError::Invalid(format!(
+            "{what} has {} bytes; at most {FINDING_TEXT_MAX_BYTES} are allowed",
+            text.len()
+        )));
     }
     Ok(())
 }
@@ -78,7 +81,9 @@ impl ReportBuilder {
     pub fn finding(&mut self, finding: Finding) -> Result<(), ReportError> {
         let id = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if finding.id.is_empty() || finding.id.len() > 64 || !finding.id.chars().all(id) {
-            return Err(ReportError::Invalid("the id of a finding must be 1-64 of A-Z, a-z, 0-9, `.`, `_` and `-`".to_owned()));
+            return Err(ReportError::Invalid(
+                "the id of a finding must be 1-64 of A-Z, a-z, 0-9, `.`, `_` and `-`".to_owned(),
+            ));
         }
         line("the title of a finding", &finding.title, SUMMARY_MAX_BYTES)?;
         text("the evidence of a finding", &finding.evidence)?;
@@ -131,7 +136,9 @@ impl ReportBuilder {
         for (index, row) in table.rows.iter().enumerate() {
             if row.len() != columns {
                 let cells = row.len();
-                return Err(ReportError::Invalid(format!("row {index} has {cells} cells; the table has {columns} columns")));
+                return Err(ReportError::Invalid(format!(
+                    "row {index} has {cells} cells; the table has {columns} columns"
+                )));
             }
             for cell in row {
                 text("a cell", cell)?;

@@ -1,3 +1,5 @@
+//! The task machine: its whole table, and random walks.
+
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -24,10 +26,62 @@ fn the_whole_table() {
     use TaskStatus::{Aborted, Cancelled, Error, Invalid, Pending, Running, Scheduled, Stopping};
     // Rows: Accepted, Armed, RunStarted, RunEnded, Refused, DeliveryTimeout, InstanceReleased, StopRequested, Withdrawn.
     let table = [
-        (Pending, [Some(Running), Some(Scheduled), Some(Running), None, Some(Invalid), Some(Aborted), Some(Aborted), Some(Stopping), Some(Cancelled)]),
-        (Scheduled, [None, Some(Scheduled), Some(Running), Some(Scheduled), Some(Invalid), None, Some(Error), Some(Stopping), None]),
-        (Running, [Some(Running), None, Some(Running), Some(Scheduled), Some(Invalid), None, Some(Error), Some(Stopping), None]),
-        (Stopping, [Some(Stopping), Some(Stopping), Some(Stopping), Some(Stopping), Some(Invalid), Some(Aborted), Some(Error), Some(Stopping), None]),
+        (
+            Pending,
+            [
+                Some(Running),
+                Some(Scheduled),
+                Some(Running),
+                None,
+                Some(Invalid),
+                Some(Aborted),
+                Some(Aborted),
+                Some(Stopping),
+                Some(Cancelled),
+            ],
+        ),
+        (
+            Scheduled,
+            [
+                None,
+                Some(Scheduled),
+                Some(Running),
+                Some(Scheduled),
+                Some(Invalid),
+                None,
+                Some(Error),
+                Some(Stopping),
+                None,
+            ],
+        ),
+        (
+            Running,
+            [
+                Some(Running),
+                None,
+                Some(Running),
+                Some(Scheduled),
+                Some(Invalid),
+                None,
+                Some(Error),
+                Some(Stopping),
+                None,
+            ],
+        ),
+        (
+            Stopping,
+            [
+                Some(Stopping),
+                Some(Stopping),
+                Some(Stopping),
+                Some(Stopping),
+                Some(Invalid),
+                Some(Aborted),
+                Some(Error),
+                Some(Stopping),
+                None,
+            ],
+        ),
     ];
     for (from, row) in table {
         for (event, to) in events().into_iter().zip(row) {
@@ -54,8 +108,19 @@ fn codes_and_names_never_change() {
     assert_eq!(
         stored,
         [
-            (0, "Pending"), (1, "Scheduled"), (2, "Running"), (3, "Stopping"), (10, "Success"), (11, "Failed"), (12, "Error"),
-            (13, "Timeout"), (14, "Invalid"), (15, "Aborted"), (16, "Cancelled"), (17, "Stopped"), (18, "Terminated"),
+            (0, "Pending"),
+            (1, "Scheduled"),
+            (2, "Running"),
+            (3, "Stopping"),
+            (10, "Success"),
+            (11, "Failed"),
+            (12, "Error"),
+            (13, "Timeout"),
+            (14, "Invalid"),
+            (15, "Aborted"),
+            (16, "Cancelled"),
+            (17, "Stopped"),
+            (18, "Terminated"),
         ]
     );
     for status in TaskStatus::ALL {

@@ -1,3 +1,5 @@
+//! Reports: caps at their edges, and forged reports.
+
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
