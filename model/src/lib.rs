@@ -4,7 +4,7 @@
 //! file, a socket or a random source (callers pass times and random bytes), and it never enforces
 //! a policy: it says what a policy means, and `orderly-host` and the agent enforce it.
 //!
-//! Modules, each of which imports only modules before it: `error`, `id`, `name`, `limits`,
+//! Modules, each of which imports only modules before it: `error`, `id`, `limits`, `name`,
 //! `pattern`, `instance`, `selector`, `capability`, `parameter`, `plugin`, `policy`, `grant`,
 //! `report`, `task`, `invocation`.
 

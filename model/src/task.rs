@@ -27,9 +27,10 @@
 //! - Running and Stopping stay where Accepted comes again; Stopping stays where it is asked for again,
 //!   and where a run of its series starts or ends meanwhile.
 //!
-//! No transition leaves a final status. So whoever applies `DeliveryTimeout` must know that the
-//! agent cannot have accepted: the order was never offered, or the agent has linked again
-//! since and does not know it.
+//! No transition leaves a final status. `DeliveryTimeout` and `Withdrawn` are what a server believes, as it
+//! has heard nothing: an agent may have accepted in the last moment. So the store keeps apart what a receipt has
+//! proven, and where an agent speaks of a task that was only believed to have ended, the machine begins
+//! again at Pending.
 
 mod code;
 
@@ -109,7 +110,7 @@ pub enum TaskEvent {
     Finished(FinalStatus),
     /// The agent refused the order. The same as `Finished(Invalid)`.
     Refused,
-    /// The order was not delivered within its deadline, and the agent cannot have accepted it.
+    /// Nothing was heard of the order's acceptance within its deadline.
     DeliveryTimeout,
     /// The instance was taken out of the fleet: nothing will be heard of the task.
     InstanceReleased,
