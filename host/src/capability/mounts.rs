@@ -1,0 +1,89 @@
+//! `mounts`: the mount table and how full the file systems are, read once, before the box closes.
+//!
+//! Network file systems are not measured: one whose server is gone would hold the run until its deadline. They are
+//! listed with sizes of 0.
+
+use std::ffi::CString;
+
+use crate::platform::unescape_mount;
+
+/// Most mounts that are told.
+const MOUNTS_MAX: usize = 1_000;
+
+/// File systems that are not measured, as their server may never answer.
+const REMOTE: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "afs", "autofs", "lustre"];
+
+/// A mounted file system. Sizes in bytes; 0 where they are not known.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Mount {
+    pub(crate) source: String,
+    pub(crate) target: String,
+    pub(crate) file_system: String,
+    pub(crate) read_only: bool,
+    pub(crate) total: f64,
+    pub(crate) available: f64,
+    pub(crate) inodes: f64,
+    pub(crate) inodes_free: f64,
+}
+
+/// Reads and measures the mounts.
+pub(crate) fn read() -> Vec<Mount> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    table.lines().filter_map(parse).take(MOUNTS_MAX).map(measure).collect()
+}
+
+fn parse(line: &str) -> Option<Mount> {
+    let (before, after) = line.split_once(" - ")?;
+    let mut before = before.split(' ').skip(4);
+    let (target, options) = (before.next()?, before.next()?);
+    let mut after = after.split(' ');
+    let (file_system, source) = (after.next()?, after.next()?);
+    let text = |field| unescape_mount(field).to_string_lossy().into_owned();
+    Some(Mount {
+        source: text(source),
+        target: text(target),
+        file_system: file_system.to_owned(),
+        read_only: options.split(',').any(|option| option == "ro") || after.next()?.split(',').any(|option| option == "ro"),
+        total: 0.0,
+        available: 0.0,
+        inodes: 0.0,
+        inodes_free: 0.0,
+    })
+}
+
+fn measure(mut mount: Mount) -> Mount {
+    let remote = REMOTE.contains(&mount.file_system.as_str()) || mount.file_system.starts_with("fuse");
+    let path = CString::new(mount.target.as_bytes());
+    if let (false, Ok(path)) = (remote, path)
+        && let Ok(found) = rustix::fs::statvfs(path.as_c_str())
+    {
+        let unit = found.f_frsize as f64;
+        mount.total = found.f_blocks as f64 * unit;
+        mount.available = found.f_bavail as f64 * unit;
+        mount.inodes = found.f_files as f64;
+        mount.inodes_free = found.f_favail as f64;
+    }
+    mount
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn lines_of_the_mount_table_are_read() {
+        let mount = parse(r"36 35 98:0 /mnt1 /mnt\0402 rw,noatime master:1 - ext3 /dev/ro\040ot rw,errors=continue").unwrap();
+        assert_eq!((mount.target.as_str(), mount.source.as_str(), mount.file_system.as_str(), mount.read_only), ("/mnt 2", "/dev/ro ot", "ext3", false));
+        assert!(parse("1 2 3:4 / /x ro - tmpfs tmpfs rw").unwrap().read_only);
+        assert!(parse("1 2 3:4 / /x rw - squashfs /dev/x ro").unwrap().read_only);
+        assert!(parse("").is_none());
+    }
+
+    #[test]
+    fn this_machine_has_a_root() {
+        let mounts = read();
+        let root = mounts.iter().find(|mount| mount.target == "/").expect("a root file system");
+        assert!(root.total > 0.0 && root.available <= root.total);
+    }
+}

@@ -1,0 +1,19 @@
+//! Linux: `clone3`, pidfds, cgroup v2, Landlock, seccomp.
+//!
+//! Owns every system call that the crate makes by itself. Modules left to right, each imports only those before it:
+//! memfd · beneath · process · ready · ended · exec · spec · users · alarm · cgroup · supervise · tree · spawn · sandbox.
+
+pub(crate) mod alarm;
+pub(crate) mod beneath;
+pub(crate) mod cgroup;
+pub(crate) mod ended;
+pub(crate) mod exec;
+pub mod memfd;
+pub(crate) mod process;
+pub mod sandbox;
+pub(crate) mod ready;
+pub(crate) mod spawn;
+pub(crate) mod spec;
+pub mod supervise;
+pub(crate) mod tree;
+pub mod users;

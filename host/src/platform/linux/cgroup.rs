@@ -1,0 +1,234 @@
+//! cgroup v2 directories as process trees: nothing that a program starts can leave one without privilege.
+//!
+//! Owns finding a usable place, making and removing the directories, and `cgroup.kill`. Controllers are not needed,
+//! so a hybrid mount (`/sys/fs/cgroup/unified`) will do. It never puts a limit on anything.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::io::Interest;
+
+use super::process::ProcessIdentity;
+use crate::error::TreeError;
+
+/// How often emptiness is looked at where the kernel's notification does not come.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// One task's cgroup.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    path: PathBuf,
+    directory: File,
+}
+
+impl Cgroup {
+    /// Makes the directory `name` in `parent`.
+    pub(crate) fn create(parent: &Path, name: &str) -> Result<Self, TreeError> {
+        let path = parent.join(name);
+        match std::fs::create_dir(&path) {
+            Ok(()) => Self::open(path),
+            Err(source) => Err(TreeError::Cgroup { doing: "make", path, source }),
+        }
+    }
+
+    /// Opens the existing directory `path`.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, TreeError> {
+        match File::open(&path) {
+            Ok(directory) => Ok(Self { path, directory }),
+            Err(source) => Err(TreeError::Cgroup { doing: "open", path, source }),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    fn fault(&self, doing: &'static str) -> impl FnOnce(io::Error) -> TreeError {
+        let path = self.path.clone();
+        move |source| TreeError::Cgroup { doing, path, source }
+    }
+
+    /// Processes in it and beneath it that are alive.
+    pub(crate) fn is_empty(&self) -> Result<bool, TreeError> {
+        match std::fs::read_to_string(self.path.join("cgroup.events")) {
+            Ok(events) => Ok(!populated(&events)),
+            // Somebody removed it, which is possible only when it was empty.
+            Err(error) if is_gone(&error) => Ok(true),
+            Err(error) => Err(self.fault("read")(error)),
+        }
+    }
+
+    fn members(&self) -> io::Result<Vec<i32>> {
+        let text = std::fs::read_to_string(self.path.join("cgroup.procs"))?;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    /// How many processes are in it.
+    pub(crate) fn count(&self) -> Result<usize, TreeError> {
+        Ok(self.members().map_err(self.fault("read"))?.len())
+    }
+
+    /// Sends `signal` to every process in it.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), TreeError> {
+        let members = match self.members() {
+            Err(error) if is_gone(&error) => return Ok(()),
+            members => members.map_err(self.fault("read"))?,
+        };
+        let found: Vec<_> = members.into_iter().filter_map(|pid| Some((pid, ProcessIdentity::of(pid)?.open()?))).collect();
+        // Read again: what is still a member now was one when it was opened, so the descriptor means the right process.
+        let still = self.members().unwrap_or_default();
+        for (_, process) in found.iter().filter(|(pid, _)| still.contains(pid)) {
+            let _ = rustix::process::pidfd_send_signal(process, signal);
+        }
+        Ok(())
+    }
+
+    /// Kills every process in it at once, also those that are being started.
+    pub(crate) fn kill(&self) -> Result<(), TreeError> {
+        match std::fs::write(self.path.join("cgroup.kill"), "1") {
+            Err(error) if is_gone(&error) => Ok(()),
+            done => done.map_err(self.fault("kill the processes in")),
+        }
+    }
+
+    /// Waits until no process in it is alive.
+    pub(crate) async fn emptied(&self) -> Result<(), TreeError> {
+        let events = match File::open(self.path.join("cgroup.events")) {
+            Err(error) if is_gone(&error) => return Ok(()),
+            events => events.map_err(self.fault("watch"))?,
+        };
+        let events = super::ready::watch(events, Interest::PRIORITY).map_err(self.fault("watch"))?;
+        loop {
+            let mut text = String::new();
+            let mut file = events.get_ref();
+            match file.rewind().and_then(|()| file.read_to_string(&mut text)) {
+                Ok(_) if populated(&text) => {}
+                Ok(_) => return Ok(()),
+                Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) => return Err(self.fault("watch")(error)),
+            }
+            if let Ok(ready) = tokio::time::timeout(LOOK_EVERY, events.ready(Interest::PRIORITY)).await {
+                ready.map_err(self.fault("watch"))?.clear_ready();
+            }
+        }
+    }
+
+    /// Removes the directory, and what programs made in it, where nothing lives there.
+    pub(crate) fn remove(&self) -> Result<(), TreeError> {
+        remove(&self.path).map_err(self.fault("remove"))
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir(path) {
+        Ok(()) => return Ok(()),
+        Err(error) if is_gone(&error) => return Ok(()),
+        Err(_) => {}
+    }
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove(&entry.path())?;
+        }
+    }
+    std::fs::remove_dir(path)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
+}
+
+fn populated(events: &str) -> bool {
+    events.lines().any(|line| line == "populated 1")
+}
+
+/// A directory in which task cgroups can be made, where this machine and this user have one.
+///
+/// Tried with a real directory and a real process, as permissions, old kernels and container filters each forbid
+/// another part of it.
+pub(crate) fn find_place(group: &str) -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let (root, mount) = mounts.lines().find_map(cgroup2_mount)?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let own = Path::new(own).strip_prefix(&root).unwrap_or(Path::new(""));
+    [mount.join(own), mount.clone()].into_iter().map(|base| base.join(format!("orderly-{group}"))).find(|place| works(place))
+}
+
+fn works(place: &Path) -> bool {
+    let made = match std::fs::create_dir(place) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(_) => return false,
+    };
+    let name = format!("probe-{}", std::process::id());
+    let works = Cgroup::create(place, &name).is_ok_and(|cgroup| {
+        let works = super::exec::can_clone_into(cgroup.directory()) && cgroup.kill().is_ok();
+        cgroup.remove().is_ok() && works
+    });
+    if !works && made {
+        let _ = std::fs::remove_dir(place);
+    }
+    works
+}
+
+/// Root and mount point of a line of mountinfo that mounts cgroup v2.
+fn cgroup2_mount(line: &str) -> Option<(PathBuf, PathBuf)> {
+    let (before, after) = line.split_once(" - ")?;
+    if after.split(' ').next()? != "cgroup2" {
+        return None;
+    }
+    let mut fields = before.split(' ').skip(3);
+    Some((unescape(fields.next()?), unescape(fields.next()?)))
+}
+
+/// Undoes the octal escapes of proc(5) (space, tab, newline, backslash).
+pub(crate) fn unescape(field: &str) -> PathBuf {
+    let mut text = String::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((before, after)) = rest.split_once('\\') {
+        text.push_str(before);
+        match after.get(..3).and_then(|code| u8::from_str_radix(code, 8).ok()) {
+            Some(byte) => {
+                text.push(char::from(byte));
+                rest = after.get(3..).unwrap_or_default();
+            }
+            None => {
+                text.push('\\');
+                rest = after;
+            }
+        }
+    }
+    text.push_str(rest);
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_mount_is_found_wherever_it_is() {
+        let line = "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:1 - cgroup2 cgroup2 rw";
+        assert_eq!(cgroup2_mount(line).unwrap().1, Path::new("/sys/fs/cgroup/unified"));
+        let line = r"41 31 0:38 /a\040b /x\011y rw - cgroup2 none rw";
+        assert_eq!(cgroup2_mount(line).unwrap(), ("/a b".into(), "/x\ty".into()));
+        assert!(cgroup2_mount("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu").is_none());
+        assert!(cgroup2_mount("").is_none());
+    }
+
+    #[test]
+    fn a_torn_escape_stays_as_it_is() {
+        assert_eq!(unescape(r"a\04"), Path::new(r"a\04"));
+        assert_eq!(unescape(r"\134"), Path::new(r"\"));
+    }
+}

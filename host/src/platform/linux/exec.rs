@@ -1,0 +1,422 @@
+//! From a prepared specification to a running program: `clone3`, the steps in the new process, `execve`.
+//!
+//! Owns the moment between clone and exec. All memory is made ready before; the new process makes only system
+//! calls that are safe after a clone of a threaded program, and reports the step that failed over a pipe that
+//! closes by itself when the program starts. It never retries and leaves nothing behind on failure.
+
+#![allow(unsafe_code)] // clone3 and exec have no safe interface: the new process is a copy of one thread.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_long};
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+
+use super::ended::{Ended, Exit, Usage};
+use crate::error::Step;
+
+/// `libc` has it in a type that is too small for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What the new process does, all in memory that it only reads (descriptor numbers aside).
+pub(crate) struct Prepared {
+    program: CString,
+    argv: Vec<CString>,
+    envp: Vec<CString>,
+    cwd: CString,
+    /// Executed instead of `program` where there is one.
+    executable: Option<OwnedFd>,
+    /// Descriptors as they go to 0, 1, 2, … in the program.
+    descriptors: Vec<OwnedFd>,
+    ids: Option<Ids>,
+    /// Resource, limit.
+    limits: Vec<(c_int, u64)>,
+    no_new_privileges: bool,
+}
+
+/// User, group and supplementary groups.
+pub(crate) struct Ids {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+}
+
+/// A program that was started, or is the copy that is about to say why not.
+pub(crate) struct Started {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// Why nothing was started.
+pub(crate) enum Failure {
+    /// No new process.
+    Process(io::Error),
+    /// A step in the new process.
+    Step(Step, io::Error),
+}
+
+impl Prepared {
+    pub(crate) fn new(program: &[u8], argv: &[Vec<u8>], envp: &[Vec<u8>], cwd: &[u8]) -> Result<Self, &'static str> {
+        let text = |bytes: &[u8]| CString::new(bytes).map_err(|_| "a NUL byte in its path, arguments or environment");
+        let texts = |many: &[Vec<u8>]| many.iter().map(|one| text(one)).collect::<Result<Vec<_>, _>>();
+        Ok(Self {
+            program: text(program)?,
+            argv: texts(argv)?,
+            envp: texts(envp)?,
+            cwd: text(cwd)?,
+            executable: None,
+            descriptors: Vec::new(),
+            ids: None,
+            limits: Vec::new(),
+            no_new_privileges: false,
+        })
+    }
+
+    pub(crate) fn executable(mut self, executable: Option<OwnedFd>) -> Self {
+        self.executable = executable;
+        self
+    }
+
+    pub(crate) fn descriptors(mut self, descriptors: Vec<OwnedFd>) -> Self {
+        self.descriptors = descriptors;
+        self
+    }
+
+    pub(crate) fn ids(mut self, ids: Option<Ids>) -> Self {
+        self.ids = ids;
+        self
+    }
+
+    pub(crate) fn limits(mut self, limits: Vec<(c_int, u64)>) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    pub(crate) fn no_new_privileges(mut self, on: bool) -> Self {
+        self.no_new_privileges = on;
+        self
+    }
+
+    /// Starts the program, in `cgroup` where one is given. Waits until it was executed or has failed.
+    pub(crate) fn start(self, cgroup: Option<BorrowedFd<'_>>) -> Result<Started, Failure> {
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| Failure::Process(error.into()))?;
+        let pointers = |texts: &[CString]| -> Vec<*const c_char> {
+            texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+        };
+        let image = Image {
+            program: &self.program,
+            argv: pointers(&self.argv),
+            envp: pointers(&self.envp),
+            cwd: &self.cwd,
+            executable: self.executable.as_ref().map(|descriptor| descriptor.as_raw_fd()),
+            descriptors: self.descriptors.iter().map(|descriptor| descriptor.as_raw_fd()).collect(),
+            ids: self.ids.as_ref(),
+            limits: &self.limits,
+            no_new_privileges: self.no_new_privileges,
+        };
+        let mut scratch = vec![-1; image.descriptors.len()];
+        let started = match clone(cgroup).map_err(Failure::Process)? {
+            Side::Parent(started) => started,
+            // SAFETY: this is the new process; only the calls that `run` documents are made and it never returns.
+            Side::Child => unsafe { image.run(&mut scratch, write.as_raw_fd()) },
+        };
+        drop(write);
+        let mut report = [0; 5];
+        let mut length = 0;
+        // Five bytes from one write into a pipe arrive together; an interrupted read is the only reason to go round.
+        while let Ok(more) = rustix::io::retry_on_intr(|| rustix::io::read(&read, report.get_mut(length..).unwrap_or_default())) {
+            length += more;
+            if more == 0 || length == report.len() {
+                break;
+            }
+        }
+        let [step, errno @ ..] = report;
+        match Step::from_number(step) {
+            Some(step) if length == report.len() => {
+                reap(started.pid);
+                Err(Failure::Step(step, io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
+            }
+            _ => Ok(started),
+        }
+    }
+}
+
+/// Takes over a descriptor that this process was started with.
+///
+/// To be called once for each number, first thing in a program: the parent placed it, and nothing else owns it.
+pub(crate) fn inherited(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: only looked at here; a number that is not open is refused.
+    rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) })?;
+    // SAFETY: open, and nothing else owns it, as the caller says.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&descriptor, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(descriptor)
+}
+
+/// Ends this process at once, without running anything that was registered for its end.
+pub(crate) fn leave(code: i32) -> ! {
+    // SAFETY: plain call.
+    unsafe { libc::_exit(code) }
+}
+
+/// Waits for a process that has ended or is about to.
+pub(crate) fn reap(pid: i32) {
+    let mut status = 0;
+    // SAFETY: plain call with a valid pointer; the process is a child of ours that was not waited for.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {}
+}
+
+/// Reaps `pid` where it has ended and says how; nothing where it is still alive.
+///
+/// With `pid` -1 it is any child; the second value says which.
+pub(crate) fn wait_any(pid: i32) -> io::Result<Option<(i32, Ended)>> {
+    let mut status = 0;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    loop {
+        // SAFETY: both pointers are valid for writing.
+        let found = unsafe { libc::wait4(pid, &raw mut status, libc::WNOHANG, usage.as_mut_ptr()) };
+        match found {
+            0 => return Ok(None),
+            -1 => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            found => {
+                // SAFETY: zeroed before, filled by the call.
+                let usage = unsafe { usage.assume_init() };
+                let exit = if libc::WIFSIGNALED(status) {
+                    Exit::Signal(libc::WTERMSIG(status))
+                } else {
+                    Exit::Code(libc::WEXITSTATUS(status))
+                };
+                let micros = |time: libc::timeval| (time.tv_sec.max(0) as u64) * 1_000_000 + time.tv_usec.max(0) as u64;
+                let usage = Usage {
+                    user_us: micros(usage.ru_utime),
+                    system_us: micros(usage.ru_stime),
+                    max_rss_bytes: usage.ru_maxrss.max(0) as u64 * 1024,
+                };
+                return Ok(Some((found, Ended { exit, usage })));
+            }
+        }
+    }
+}
+
+/// Whether a process can be cloned into `cgroup`: tried with one that ends at once.
+pub(crate) fn can_clone_into(cgroup: BorrowedFd<'_>) -> bool {
+    match clone(Some(cgroup)) {
+        Ok(Side::Parent(started)) => {
+            reap(started.pid);
+            true
+        }
+        // SAFETY: this is the new process and it does nothing else.
+        Ok(Side::Child) => unsafe { libc::_exit(0) },
+        Err(_) => false,
+    }
+}
+
+enum Side {
+    Parent(Started),
+    Child,
+}
+
+fn clone(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are valid for writing; blocking every signal keeps the parent's handlers out of the child.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let side = clone_blocked(cgroup);
+    if !matches!(side, Ok(Side::Child)) {
+        // SAFETY: `before` was filled above. The child unblocks after it has taken the handlers away.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    }
+    side
+}
+
+fn clone_blocked(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: all-zero is the documented default of every field.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = libc::CLONE_PIDFD as u64;
+    arguments.pidfd = (&raw mut pidfd) as u64;
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: no CLONE_VM, so the new process has its own copy of the memory; the arguments are valid.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
+    match pid {
+        0 => Ok(Side::Child),
+        // SAFETY: the kernel stored a new descriptor that nobody else owns.
+        1.. => Ok(Side::Parent(Started { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })),
+        _ => {
+            let error = io::Error::last_os_error();
+            match (error.raw_os_error(), cgroup) {
+                // Container filters of old answer so for system calls that they do not know.
+                (Some(libc::ENOSYS), None) => fork(),
+                _ => Err(error),
+            }
+        }
+    }
+}
+
+fn fork() -> io::Result<Side> {
+    // SAFETY: the child makes only calls that are safe after fork.
+    match unsafe { libc::fork() } {
+        0 => Ok(Side::Child),
+        pid @ 1.. => {
+            let opened = rustix::process::Pid::from_raw(pid).map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
+            match opened {
+                Some(Ok(pidfd)) => Ok(Side::Parent(Started { pid, pidfd })),
+                _ => {
+                    let error = io::Error::last_os_error();
+                    // SAFETY: a child of ours that was not waited for.
+                    unsafe { libc::kill(pid, libc::SIGKILL) };
+                    reap(pid);
+                    Err(error)
+                }
+            }
+        }
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Everything by reference, as the new process reads it.
+struct Image<'a> {
+    program: &'a CStr,
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+    cwd: &'a CStr,
+    executable: Option<RawFd>,
+    descriptors: Vec<RawFd>,
+    ids: Option<&'a Ids>,
+    limits: &'a [(c_int, u64)],
+    no_new_privileges: bool,
+}
+
+impl Image<'_> {
+    /// Runs in the new process: no allocation, no lock, raw system calls for what libc would spread over threads.
+    ///
+    /// # Safety
+    /// Only to be called in a process that was just cloned and will do nothing else.
+    unsafe fn run(&self, scratch: &mut [RawFd], mut report: RawFd) -> ! {
+        let mut executable = self.executable;
+        // SAFETY: system calls on memory that lives until exec; see each step.
+        let step = unsafe { self.steps(scratch, &mut report, &mut executable) };
+        let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL).to_ne_bytes();
+        let message = [step as u8, errno[0], errno[1], errno[2], errno[3]];
+        // SAFETY: the message is valid; nothing can be done about a write that fails.
+        unsafe {
+            libc::write(report, message.as_ptr().cast(), message.len());
+            libc::_exit(127)
+        }
+    }
+
+    /// Does step after step; returns the one that failed.
+    unsafe fn steps(&self, scratch: &mut [RawFd], report: &mut RawFd, executable: &mut Option<RawFd>) -> Step {
+        // SAFETY: as `run` says.
+        unsafe {
+            reset_signals();
+            libc::umask(0o022);
+            if libc::setsid() == -1 {
+                return Step::Session;
+            }
+            if !self.place_descriptors(scratch, report, executable) {
+                return Step::Descriptors;
+            }
+            for &(resource, limit) in self.limits {
+                let limit = libc::rlimit64 { rlim_cur: limit, rlim_max: limit };
+                let none: *mut libc::rlimit64 = std::ptr::null_mut();
+                if libc::syscall(libc::SYS_prlimit64, 0, resource as c_long, &raw const limit, none) == -1 {
+                    return Step::Limits;
+                }
+            }
+            if let Some(ids) = self.ids
+                && (libc::syscall(libc::SYS_setgroups, ids.groups.len(), ids.groups.as_ptr()) == -1
+                    || libc::syscall(libc::SYS_setresgid, ids.gid, ids.gid, ids.gid) == -1
+                    || libc::syscall(libc::SYS_setresuid, ids.uid, ids.uid, ids.uid) == -1)
+            {
+                return Step::Credentials;
+            }
+            if libc::chdir(self.cwd.as_ptr()) == -1 {
+                return Step::WorkingDirectory;
+            }
+            if self.no_new_privileges && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 {
+                return Step::NoNewPrivileges;
+            }
+            match executable {
+                Some(descriptor) => {
+                    libc::syscall(
+                        libc::SYS_execveat,
+                        *descriptor,
+                        c"".as_ptr(),
+                        self.argv.as_ptr(),
+                        self.envp.as_ptr(),
+                        libc::AT_EMPTY_PATH,
+                    );
+                }
+                None => {
+                    libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr());
+                }
+            }
+            Step::Execute
+        }
+    }
+
+    /// Puts the descriptors at 0, 1, 2, … and lets exec close every other one.
+    unsafe fn place_descriptors(&self, scratch: &mut [RawFd], report: &mut RawFd, executable: &mut Option<RawFd>) -> bool {
+        let above = self.descriptors.len() as c_int;
+        // SAFETY: descriptor calls on numbers; sources are copied above all targets first, so that none is overwritten.
+        unsafe {
+            let move_up = |descriptor: RawFd| libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, above);
+            let moved = move_up(*report);
+            if moved == -1 {
+                return false;
+            }
+            *report = moved;
+            if let Some(descriptor) = executable {
+                let moved = move_up(*descriptor);
+                if moved == -1 {
+                    return false;
+                }
+                *descriptor = moved;
+            }
+            for (source, slot) in self.descriptors.iter().zip(scratch.iter_mut()) {
+                *slot = move_up(*source);
+                if *slot == -1 {
+                    return false;
+                }
+            }
+            for (target, source) in scratch.iter().enumerate() {
+                if libc::dup2(*source, target as c_int) == -1 {
+                    return false;
+                }
+            }
+            if libc::syscall(libc::SYS_close_range, above, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == -1 {
+                // Before Linux 5.11. Everything that this program opens is closed on exec anyway.
+                for descriptor in above..4_096 {
+                    libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+                }
+            }
+            true
+        }
+    }
+}
+
+/// Every signal back to its default and unblocked: the program starts as from a shell.
+unsafe fn reset_signals() {
+    // SAFETY: valid structures; the two signals that libc keeps for itself are refused and stay default.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        for signal in 1..=64 {
+            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+        }
+        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+}
