@@ -11,7 +11,8 @@ use crate::state::State;
 
 /// A program that was started, by the parent's number.
 #[derive(Debug)]
-pub(crate) struct Child {
+#[allow(unreachable_pub)] // The generated bindings re-export it as public, within a private module.
+pub struct Child {
     number: u32,
 }
 
