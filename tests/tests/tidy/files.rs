@@ -97,6 +97,8 @@ fn nothing_outside_tests_can_panic_by_intent() {
 
 #[test]
 fn no_test_sleeps_or_is_left_out() {
+    // The one loop that waits for predicates, pauses before a reconnect, and the random moments of the kill tests.
+    let may_sleep = ["tests/src/wait.rs", "tests/src/simulated.rs", "tests/src/rogue.rs", "tests/tests/it/killed.rs"];
     let mut faults = Vec::new();
     for file in sources() {
         let tokens = source::tokens(&file.text);
@@ -105,6 +107,11 @@ fn no_test_sleeps_or_is_left_out() {
             let opens = at >= 2 && tokens[at - 1].is_mark('[') && tokens[at - 2].is_mark('#');
             if name == "ignore" && opens {
                 faults.push(format!("{}:{line}: an ignored test", file.path));
+            }
+            let called = tokens.get(at + 1).is_some_and(|next| next.is_mark('('));
+            let in_tests = file.is_test() || file.path.starts_with("tests/");
+            if name == "sleep" && called && in_tests && !may_sleep.contains(&file.path.as_str()) {
+                faults.push(format!("{}:{line}: a sleep; wait for a predicate with a limit", file.path));
             }
         }
     }
