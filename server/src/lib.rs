@@ -1,1 +1,26 @@
-//! Placeholder.
+//! What is **wanted**: the control server, with API, store, dispatcher and agent links.
+//!
+//! Owns the fleet's intent and what its instances observed, both in the store and nowhere else. It is not trusted with the
+//! fleet: it can delay, drop or lie in its own database, and cannot make an instance run what the owners did not sign for.
+//!
+//! Layers, left may not import right: config · telemetry · shutdown · clock · keys · store · trust · view · live ·
+//! intake · offer · link · dispatch · blobs · catalogue · api · gateway · app.
+
+pub mod api;
+pub mod app;
+pub mod blobs;
+pub mod catalogue;
+pub mod clock;
+pub mod config;
+pub mod dispatch;
+pub mod gateway;
+pub mod intake;
+pub mod keys;
+pub mod link;
+pub mod live;
+pub mod offer;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;
+pub mod trust;
+pub mod view;

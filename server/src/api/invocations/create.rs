@@ -1,0 +1,160 @@
+//! Creating an invocation: resolve the targets, get or make the order, store all in one transaction, nudge.
+
+use std::collections::{BTreeMap, HashSet};
+
+use axum::http::StatusCode;
+use orderly_model::limits::{CONTENT_INLINE_MAX_BYTES, DELIVERY_DEADLINE_DEFAULT_S, DELIVERY_DEADLINE_MAX_S, TARGETS_MAX};
+use orderly_model::name::{TagKey, TagValue};
+use orderly_model::selector::TagSelector;
+use orderly_signing::instance::InstanceId;
+use orderly_signing::merkle::TargetSet;
+use orderly_wire::http::invocation::{CreateInvocation, Targets};
+
+use super::super::auth::Permit;
+use super::super::body::label;
+use super::super::order::{self, Times};
+use super::super::problem::ApiError;
+use super::super::{Api, instances, run};
+use crate::blobs::BlobError;
+use crate::clock;
+use crate::store::row::{InstanceKey, InvocationRow, NewInvocation};
+
+/// Unknown instances that an error names.
+const NAMED_MAX: usize = 5;
+
+pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation) -> Result<InvocationRow, ApiError> {
+    let keyring = api.trust.keyring().ok_or_else(order::no_keyring)?;
+    let now_ms = clock::now_ms();
+    let name = label("name", request.name.as_deref())?;
+    let deadline_ms = request.delivery_deadline_s.map(|seconds| deadline(now_ms, seconds)).transpose()?;
+    let signed = request.order.is_some();
+    let checked = run::check(api, request.run, signed).await?;
+    let resolved = resolve(api, &request.targets, signed).await?;
+    let uids = resolved.iter().map(|(_, uid)| uid.clone()).collect();
+    let targets = target_set(uids).await?.targets();
+    let signed = match &request.order {
+        Some(order) => order::take(api, &keyring, order, &checked, targets, Times { now_ms, deadline_ms })?,
+        None => {
+            let deadline_ms = deadline_ms.unwrap_or(now_ms + i64::from(DELIVERY_DEADLINE_DEFAULT_S) * 1000);
+            order::make(api, &keyring, permit.principal(), &checked, targets, now_ms, deadline_ms)?
+        }
+    };
+    let content = match checked.content {
+        Some(content) if content.len() > CONTENT_INLINE_MAX_BYTES => {
+            api.blobs.put(content).await.map_err(|error| match error {
+                BlobError::Store(error) => error.into(),
+                error => ApiError::internal(&error),
+            })?;
+            None
+        }
+        content => content.map(|content| content.to_vec()),
+    };
+    let new = NewInvocation {
+        uid: signed.invocation.clone(),
+        name,
+        kind: checked.kind,
+        summary: checked.summary,
+        principal: signed.principal,
+        created_ms: now_ms,
+        deadline_ms: signed.deadline_ms,
+        order_digest: signed.digest,
+        envelope: signed.envelope,
+        plugin: checked.plugin,
+        content,
+        targets: resolved.into_iter().map(|(key, _)| key).collect(),
+    };
+    let created = api.store.create(new).await?;
+    let row = super::find(api, &signed.invocation).await?;
+    if created.is_none() && row.order_digest != signed.digest {
+        return Err(ApiError::conflict("invocation-exists", "another invocation has this id")
+            .detail(format!("`{}`", signed.invocation))
+            .hint("sign a new order with a new invocation id"));
+    }
+    api.nudge.look();
+    Ok(row)
+}
+
+fn deadline(now_ms: i64, seconds: u32) -> Result<i64, ApiError> {
+    if (1..=DELIVERY_DEADLINE_MAX_S).contains(&seconds) {
+        return Ok(now_ms + i64::from(seconds) * 1000);
+    }
+    Err(ApiError::unprocessable(
+        "delivery-deadline",
+        format!("`delivery_deadline_s` is 1 to {DELIVERY_DEADLINE_MAX_S} seconds (7 days)"),
+    )
+    .detail(format!("{seconds}")))
+}
+
+fn no_targets(detail: impl Into<String>) -> ApiError {
+    ApiError::unprocessable("no-targets", "the invocation is for no instance")
+        .detail(detail)
+        .hint("`orderly instance list` shows instances and their tags")
+}
+
+/// The instances of a request, each once.
+async fn resolve(
+    api: &Api,
+    targets: &Targets,
+    signed: bool,
+) -> Result<Vec<(InstanceKey, InstanceId)>, ApiError> {
+    let resolved = match targets {
+        Targets::Instances(named) if named.is_empty() => return Err(no_targets("`targets.instances` is empty")),
+        Targets::Instances(named) => known(api, named).await?,
+        Targets::Tags(_) if signed => {
+            return Err(ApiError::unprocessable("signed-targets", "a signed order is for named instances")
+                .hint("send the ids that the order was signed for as `targets.instances`"));
+        }
+        Targets::Tags(tags) => {
+            let selector = selector(tags)?;
+            let found = api.store.instances_with(&instances::pairs(&selector)).await?;
+            if found.is_empty() {
+                return Err(no_targets(format!("no instance has the tags `{selector}`")));
+            }
+            found
+        }
+    };
+    if resolved.len() > TARGETS_MAX {
+        return Err(ApiError::unprocessable(
+            "too-many-targets",
+            format!("an invocation is for at most {TARGETS_MAX} instances, this one for {}", resolved.len()),
+        ));
+    }
+    Ok(resolved)
+}
+
+fn selector(tags: &BTreeMap<String, String>) -> Result<TagSelector, ApiError> {
+    let wrong = |error: orderly_model::error::ParseError| {
+        ApiError::unprocessable("selector", "`targets.tags` is not a tag selector").detail(error.to_string())
+    };
+    let pairs = tags.iter().map(|(key, value)| Ok((key.parse::<TagKey>()?, value.parse::<TagValue>()?)));
+    TagSelector::new(pairs.collect::<Result<Vec<_>, _>>().map_err(wrong)?).map_err(wrong)
+}
+
+/// The keys of named instances; an error names those that there are not, or that are named twice.
+pub(super) async fn known(api: &Api, named: &[InstanceId]) -> Result<Vec<(InstanceKey, InstanceId)>, ApiError> {
+    let mut distinct = HashSet::with_capacity(named.len());
+    if let Some(twice) = named.iter().find(|uid| !distinct.insert(*uid)) {
+        return Err(ApiError::unprocessable("duplicate-target", "an instance is named twice").detail(format!("`{twice}`")));
+    }
+    let found = api.store.instance_keys(named).await?;
+    if found.len() == named.len() {
+        return Ok(found);
+    }
+    let there: HashSet<&InstanceId> = found.iter().map(|(_, uid)| uid).collect();
+    let missing: Vec<&InstanceId> = named.iter().filter(|uid| !there.contains(uid)).collect();
+    let mut listed = missing.iter().take(NAMED_MAX).map(|uid| format!("`{uid}`")).collect::<Vec<_>>().join(", ");
+    if missing.len() > NAMED_MAX {
+        listed.push_str(&format!(" and {} more", missing.len() - NAMED_MAX));
+    }
+    Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-instance", "an instance is not enrolled here")
+        .detail(listed)
+        .hint("`orderly instance list` shows those that are"))
+}
+
+/// The set of targets with its tree; large ones are built where they hold nothing else up.
+pub(in crate::api) async fn target_set(uids: Vec<InstanceId>) -> Result<TargetSet, ApiError> {
+    let built = tokio::task::spawn_blocking(move || TargetSet::of_instances(uids)).await;
+    built
+        .map_err(|error| ApiError::internal(&error))?
+        .map_err(|error| ApiError::unprocessable("targets", "these instances cannot be targets").detail(error.to_string()))
+}

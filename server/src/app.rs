@@ -1,0 +1,141 @@
+//! Everything long-lived, started here and stopped in the order of [`Shutdown`].
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::api::{self, Api};
+use crate::blobs::{BlobError, Blobs};
+use crate::config::Config;
+use crate::intake::Intake;
+use crate::link::{LinkDeps, Links, Presence};
+use crate::live::Hub;
+use crate::offer::Offers;
+use crate::shutdown::Shutdown;
+use crate::store::{Store, StoreError};
+use crate::trust::{Trust, TrustError};
+use crate::{dispatch, gateway, keys};
+
+/// Why the server did not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The keys of the data directory.
+    #[error("the keys cannot be opened")]
+    Keys(#[from] keys::KeyError),
+    /// The store.
+    #[error("the store cannot be opened")]
+    Store(#[from] StoreError),
+    /// The keyring in the store.
+    #[error("the keyring cannot be loaded")]
+    Trust(#[from] TrustError),
+    /// The blob directory.
+    #[error("the blob directory cannot be opened")]
+    Blobs(#[from] BlobError),
+    /// The administrator's token.
+    #[error("there is no administrator's token")]
+    Admin(#[from] api::AdminError),
+    /// The certificate.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// The address.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Signals of the system.
+    #[error("signals cannot be heard")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs the server until it is told to stop (SIGTERM or ctrl-c).
+///
+/// # Errors
+/// Where it cannot start.
+pub async fn run(config: Config) -> Result<(), AppError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
+    let shutdown = Shutdown::default();
+    let started = start(config, &shutdown).await;
+    if started.is_ok() {
+        tokio::select! {
+            _ = terminate.recv() => info!("told to stop"),
+            _ = interrupt.recv() => info!("told to stop"),
+        }
+    }
+    shutdown.run().await;
+    started.map(|_| ())
+}
+
+/// Starts everything and answers the address that it listens on.
+pub(crate) async fn start(config: Config, shutdown: &Shutdown) -> Result<SocketAddr, AppError> {
+    raise_descriptors();
+    let keys = keys::open(&config.data_dir, &config.public_name)?;
+    let store = match &config.database_url {
+        Some(url) => Store::open_postgres(url, &shutdown.store).await?,
+        None => Store::open_lite(&config.data_dir, &shutdown.store).await?,
+    };
+    let tls = gateway::tls(&keys)?;
+    let blobs = Blobs::open(config.data_dir.join("blobs"), store.clone())?;
+    let trust = Trust::load(store.clone(), Arc::clone(&keys.dispatch)).await?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|source| AppError::Listen { address: config.listen, source })?;
+    let address = listener.local_addr().map_err(|source| AppError::Listen { address: config.listen, source })?;
+    api::admin_token(&store, config.new_admin_token, |token| say(&format!("admin token: {token}"))).await?;
+
+    let hub = Hub::default();
+    let links = Links::default();
+    let offers = Offers::new(store.clone());
+    let intake = Intake::spawn(store.clone(), hub.clone(), &shutdown.intake);
+    let presence = Presence::spawn(store.clone(), &shutdown.intake);
+    let nudge = dispatch::spawn(store.clone(), offers.clone(), links.clone(), hub.clone(), &shutdown.dispatching);
+    let link = LinkDeps {
+        store: store.clone(),
+        links,
+        presence,
+        intake,
+        hub,
+        offers,
+        keyring: trust.watch(),
+        stop: shutdown.links.token(),
+    };
+    let api = Api {
+        store,
+        trust,
+        authority: keys.authority,
+        blobs,
+        nudge,
+        link,
+        accepting: shutdown.accepting.clone(),
+        links: shutdown.links.clone(),
+        throttle: Default::default(),
+        uploads: Api::upload_room(),
+    };
+    gateway::spawn(listener, tls, api::router(Arc::new(api)), &shutdown.accepting);
+    info!(%address, "listening");
+    say(&format!("listening on https://{address}"));
+    Ok(address)
+}
+
+/// Prints a line that programs wait for. Nobody may be reading any more, which is no reason to stop.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Raises the soft limit of open files to the hard one: each link needs a descriptor, and the usual soft limit is 1024.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        warn!(error = %error, "the limit of open files could not be raised");
+    }
+}

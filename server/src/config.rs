@@ -1,0 +1,31 @@
+//! The command line of the server, and what follows from it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The control server of an Orderly fleet: API, dispatcher and agent links on one port.
+///
+/// The first start makes the keys in the data directory and prints the administrator's token once, on standard output.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "orderly-server", version)]
+pub struct Config {
+    /// Directory of keys, database and blobs; made with mode 0700 where it is absent.
+    #[arg(long, env = "ORDERLY_SERVER_DATA_DIR", value_name = "DIR")]
+    pub data_dir: PathBuf,
+
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:7443", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// PostgreSQL to store in, instead of SQLite in the data directory.
+    #[arg(long, env = "ORDERLY_SERVER_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// A name or address by which agents and people reach the server, for its certificate; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub public_name: Vec<String>,
+
+    /// Makes and prints another administrator's token, for when the first was lost.
+    #[arg(long)]
+    pub new_admin_token: bool,
+}

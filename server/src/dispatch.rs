@@ -1,0 +1,113 @@
+//! The dispatcher: brings orders from the store to the links, and ends what was not delivered in time.
+//!
+//! Owns two level-triggered loops. A wake-up carries no data: both read the store again, and may be killed anywhere. Never waits for an
+//! agent. Both stop with their phase.
+
+mod deadline;
+mod plan;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::clock;
+use crate::link::Links;
+use crate::live::Hub;
+use crate::offer::{OfferError, Offers};
+use crate::shutdown::Phase;
+use crate::store::Store;
+use crate::store::row::OrderKey;
+
+/// How often the loops look without being woken: what another server put into a shared database is found then.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// Orders read at once.
+const ORDERS: i64 = 64;
+
+/// Deliveries read at once.
+const DELIVERIES: i64 = 1000;
+
+#[derive(Debug, Default)]
+struct Wakes {
+    orders: Notify,
+    deadlines: Notify,
+}
+
+/// Wakes the dispatcher; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Nudge {
+    wakes: Arc<Wakes>,
+}
+
+impl Nudge {
+    /// Says that something in the store has changed. Carries no data and never waits.
+    pub fn look(&self) {
+        self.wakes.orders.notify_one();
+        self.wakes.deadlines.notify_one();
+    }
+}
+
+/// Starts both loops in `phase`.
+#[must_use]
+pub fn spawn(store: Store, offers: Offers, links: Links, hub: Hub, phase: &Phase) -> Nudge {
+    let nudge = Nudge::default();
+    let wakes = Arc::clone(&nudge.wakes);
+    phase.spawn("dispatcher", dispatch(store.clone(), offers, links, wakes, phase.token()));
+    phase.spawn("deadlines", deadline::run(store, hub, Arc::clone(&nudge.wakes), phase.token()));
+    nudge
+}
+
+async fn dispatch(store: Store, offers: Offers, links: Links, wakes: Arc<Wakes>, stop: CancellationToken) {
+    // A link reads what waits for it when it opens, so everything up to here is theirs to read: none is open yet.
+    let mut done: Option<OrderKey> = None;
+    loop {
+        let looked = match done {
+            Some(after) => look(&store, &offers, &links, after).await,
+            None => store.newest_order().await.map_err(OfferError::Store),
+        };
+        match looked {
+            Ok(after) => done = Some(after),
+            Err(error) => error!(error = ?error, "orders could not be dispatched; they are looked at again"),
+        }
+        tokio::select! {
+            () = wakes.orders.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Gives all orders after `after` to the links of their targets, and answers the newest.
+async fn look(store: &Store, offers: &Offers, links: &Links, mut after: OrderKey) -> Result<OrderKey, OfferError> {
+    loop {
+        let heads = store.orders_after(after, ORDERS).await?;
+        if heads.is_empty() {
+            return Ok(after);
+        }
+        for head in heads {
+            let mut page_after = 0;
+            loop {
+                let waiting = store.deliveries(head.key, page_after, DELIVERIES).await?;
+                let Some(last) = waiting.last().copied() else {
+                    break;
+                };
+                page_after = last;
+                let now = plan::offers(&head, &waiting, |instance| links.linked(instance), clock::now_ms());
+                if !now.is_empty() {
+                    let prepared = offers.prepared(head.key).await?;
+                    for instance in now {
+                        links.offer(instance, &prepared);
+                    }
+                }
+                // A short page is the last.
+                if i64::try_from(waiting.len()).unwrap_or(0) < DELIVERIES {
+                    break;
+                }
+            }
+            after = head.key;
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! From a report to a fact: nothing of an end is believed that the receipt does not prove.
+
+use orderly_model::task::TaskStatus;
+use orderly_signing::digest::{Digest, DigestWriter};
+use orderly_signing::key::PublicKey;
+use orderly_signing::receipt::Receipt;
+use orderly_signing::verify::{Verified, check_receipt_for, verify_receipt};
+use orderly_wire::to_server::{Finished, KeptOutput, Report, ReportEvent};
+use tracing::warn;
+
+use crate::clock;
+use crate::store::fact::{Ended, Fact, What};
+use crate::store::row::InstanceKey;
+
+/// An instance that reports over a proven link.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    /// Its key in the store.
+    pub instance: InstanceKey,
+    /// Its public key, under which its receipts verify.
+    pub key: PublicKey,
+}
+
+impl Reporter {
+    /// What a report says, as far as it is proven.
+    #[must_use]
+    pub fn fact(&self, report: Report) -> Fact {
+        let what = match report.event {
+            ReportEvent::Accepted { .. } => What::Accepted,
+            ReportEvent::Stopping { .. } => What::Stopping,
+            ReportEvent::Finished(finished) => match self.ended(&report.order, *finished) {
+                Ok(ended) => What::Ended(Box::new(ended)),
+                Err(reason) => {
+                    warn!(instance.key = self.instance, order = %report.order, reason, "a receipt was refused");
+                    What::Unproven { at_ms: clock::now_ms() }
+                }
+            },
+        };
+        Fact { instance: self.instance, order: report.order, what }
+    }
+
+    fn ended(&self, order: &Digest, finished: Finished) -> Result<Ended, String> {
+        let receipt = verify_receipt(&finished.receipt, &self.key).map_err(|refusal| refusal.to_string())?;
+        check_receipt_for(&receipt, order).map_err(|refusal| refusal.to_string())?;
+        let status: TaskStatus =
+            receipt.status.parse().map_err(|_| format!("`{}` is not a status", receipt.status))?;
+        if !status.is_final() {
+            return Err(format!("`{status}` is not the end of a task"));
+        }
+        let output = covered_output(&receipt, finished.output);
+        let report = match (&receipt.report, finished.report) {
+            (Some(covered), Some(report)) => {
+                let report = serde_json::to_vec(&report).unwrap_or_default();
+                let same = Digest::of(&report) == *covered;
+                if !same {
+                    warn!(order = %order, "a report is not the one that its receipt covers; it was not stored");
+                }
+                same.then_some(report)
+            }
+            (None, Some(_)) => {
+                warn!(order = %order, "a report is not covered by its receipt; it was not stored");
+                None
+            }
+            (_, None) => None,
+        };
+        Ok(Ended {
+            status,
+            code: receipt.code.clone(),
+            reason: receipt.reason.clone(),
+            check: receipt.check.clone(),
+            exit_code: receipt.exit_code,
+            started_ms: receipt.started_ms,
+            finished_ms: receipt.finished_ms,
+            output_bytes: signed(receipt.output.bytes),
+            dropped_bytes: signed(output.dropped_bytes),
+            output: serde_json::to_vec(&output).unwrap_or_default(),
+            receipt: finished.receipt,
+            report,
+        })
+    }
+}
+
+/// The kept output, where it can be the one of the receipt: all of it is there and has its digest, or some was dropped and the sizes
+/// add up. Anything else is left out, as if all had been dropped.
+fn covered_output(receipt: &Verified<Receipt>, output: KeptOutput) -> KeptOutput {
+    let mut whole = DigestWriter::new();
+    let mut kept = 0_u64;
+    for segment in output.head.iter().chain(&output.tail) {
+        whole.update(&segment.data);
+        kept = kept.saturating_add(segment.data.len() as u64);
+    }
+    let adds_up = kept.checked_add(output.dropped_bytes) == Some(receipt.output.bytes);
+    if adds_up && (output.dropped_bytes > 0 || whole.finish() == receipt.output.sha256) {
+        return output;
+    }
+    warn!(order = %receipt.order, "an output is not the one that its receipt covers; it was not stored");
+    KeptOutput { head: Vec::new(), dropped_bytes: receipt.output.bytes, tail: Vec::new() }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,142 @@
+//! Offers: an order with what one instance needs to check it.
+//!
+//! Owns a bounded cache of orders with their trees of targets, so that the tree is built once for an invocation and not once per
+//! instance. Never decides to whom an order goes, never sends. Only a cache: everything is read from the store again.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use orderly_signing::instance::InstanceId;
+use orderly_signing::merkle::{TargetError, TargetSet};
+use orderly_wire::to_agent::{Offer, PluginDocuments};
+use tokio::sync::OnceCell;
+
+use crate::store::row::{OrderBody, OrderKey};
+use crate::store::{Store, StoreError};
+
+/// Targets of all cached orders together, at most; a target takes about 200 bytes.
+const TARGETS_MAX: u64 = 500_000;
+
+/// Cached orders, at most.
+const ORDERS_MAX: usize = 1024;
+
+/// Why an order cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum OfferError {
+    /// The store.
+    #[error("the order could not be read")]
+    Store(#[from] StoreError),
+    /// It is not there.
+    #[error("order {0} is not in the store")]
+    Unknown(OrderKey),
+    /// Its targets make no tree.
+    #[error("the targets of order {key} make no set")]
+    Targets {
+        /// The order.
+        key: OrderKey,
+        /// Why.
+        #[source]
+        source: TargetError,
+    },
+}
+
+/// An order that is ready to be offered to any of its targets.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The order.
+    pub body: OrderBody,
+    targets: TargetSet,
+}
+
+impl Prepared {
+    /// The offer for an instance, or `None` where it is not a target.
+    #[must_use]
+    pub fn offer(&self, instance: &InstanceId) -> Option<Offer> {
+        let plugin = self.body.plugin.as_ref().map(|(plugin, documents)| PluginDocuments {
+            component: plugin.component,
+            component_bytes: u64::try_from(plugin.component_bytes).unwrap_or(0),
+            manifest: documents.manifest.clone(),
+            statement: documents.statement.clone(),
+            approval: documents.approval.clone(),
+        });
+        Some(Offer {
+            order: self.body.envelope.clone(),
+            proof: self.targets.proof(instance)?,
+            content: self.body.content.clone(),
+            plugin,
+            // Nobody knows beforehand whether somebody will look; where nobody does, the hub drops the output.
+            live: true,
+        })
+    }
+}
+
+type Slot = Arc<OnceCell<Arc<Prepared>>>;
+
+#[derive(Debug, Default)]
+struct Cache {
+    slots: HashMap<OrderKey, Slot>,
+    /// Oldest first, with the targets of each.
+    age: VecDeque<(OrderKey, u64)>,
+    targets: u64,
+}
+
+/// The cache; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Offers {
+    store: Store,
+    // A std mutex: held to look a slot up only, never over an await.
+    cache: Arc<Mutex<Cache>>,
+}
+
+impl Offers {
+    /// An empty cache over a store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, cache: Arc::default() }
+    }
+
+    /// An order, prepared once however many ask for it at the same time.
+    ///
+    /// # Errors
+    /// Where the store fails or holds no such order.
+    pub async fn prepared(&self, key: OrderKey) -> Result<Arc<Prepared>, OfferError> {
+        let slot = {
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(cache.slots.entry(key).or_default())
+        };
+        let prepared = slot
+            .get_or_try_init(|| async {
+                let prepared = self.prepare(key).await?;
+                self.keep(key, prepared.targets.count());
+                Ok::<_, OfferError>(Arc::new(prepared))
+            })
+            .await;
+        if prepared.is_err() {
+            self.cache.lock().unwrap_or_else(PoisonError::into_inner).slots.remove(&key);
+        }
+        prepared.cloned()
+    }
+
+    async fn prepare(&self, key: OrderKey) -> Result<Prepared, OfferError> {
+        let mut body = self.store.order(key).await?.ok_or(OfferError::Unknown(key))?;
+        let targets = match body.targets.take() {
+            Some(targets) => targets,
+            None => self.store.targets(body.head.invocation).await?,
+        };
+        let targets = TargetSet::of_instances(targets).map_err(|source| OfferError::Targets { key, source })?;
+        Ok(Prepared { body, targets })
+    }
+
+    /// Counts an order in and lets the oldest go that are too many.
+    fn keep(&self, key: OrderKey, targets: u64) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.age.push_back((key, targets));
+        cache.targets += targets;
+        while cache.age.len() > 1 && (cache.targets > TARGETS_MAX || cache.age.len() > ORDERS_MAX) {
+            if let Some((oldest, count)) = cache.age.pop_front() {
+                cache.slots.remove(&oldest);
+                cache.targets -= count;
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Reading invocations.
+
+use orderly_model::invocation::StatusCounts;
+use sqlx::{QueryBuilder, Row as _};
+
+use super::record::COUNTERS;
+use super::{Db, Reader, Row, digest};
+use crate::store::StoreError;
+use crate::store::row::{InvocationKey, InvocationRow};
+
+/// The first columns of an invocation; the counters follow in the order of [`COUNTERS`].
+const FIRST: &str = "SELECT id, uid, name, kind, summary, principal, created_ms, deadline_ms, finished_ms, \
+     order_digest, targets";
+
+/// How many columns [`FIRST`] names.
+const FIRST_COLUMNS: usize = 11;
+
+fn select() -> QueryBuilder<Db> {
+    let mut query = QueryBuilder::new(FIRST);
+    for (_, column) in COUNTERS {
+        query.push(", ").push(column);
+    }
+    query.push(" FROM invocations");
+    query
+}
+
+fn invocation(row: &Row) -> Result<InvocationRow, StoreError> {
+    let mut counts = StatusCounts::default();
+    for ((status, _), index) in COUNTERS.into_iter().zip(FIRST_COLUMNS..) {
+        let count: i64 = row.try_get(index)?;
+        counts.add(status, u64::try_from(count).unwrap_or(0));
+    }
+    Ok(InvocationRow {
+        key: row.try_get(0)?,
+        uid: row.try_get(1)?,
+        name: row.try_get(2)?,
+        kind: row.try_get(3)?,
+        summary: row.try_get(4)?,
+        principal: row.try_get(5)?,
+        created_ms: row.try_get(6)?,
+        deadline_ms: row.try_get(7)?,
+        finished_ms: row.try_get(8)?,
+        order_digest: digest(row.try_get(9)?)?,
+        targets: row.try_get(10)?,
+        counts,
+    })
+}
+
+impl Reader {
+    pub(in crate::store) async fn invocation(&self, uid: &str) -> Result<Option<InvocationRow>, StoreError> {
+        let mut query = select();
+        query.push(" WHERE uid = ").push_bind(uid);
+        let row = query.build().fetch_optional(&self.pool).await?;
+        row.as_ref().map(invocation).transpose()
+    }
+
+    /// Newest first, those older than `before`.
+    pub(in crate::store) async fn invocations(
+        &self,
+        before: InvocationKey,
+        limit: i64,
+    ) -> Result<Vec<InvocationRow>, StoreError> {
+        let mut query = select();
+        query.push(" WHERE id < ").push_bind(before).push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+        let rows = query.build().fetch_all(&self.pool).await?;
+        rows.iter().map(invocation).collect()
+    }
+
+    /// Invocations with tasks that wait past their deadline.
+    pub(in crate::store) async fn overdue(&self, now_ms: i64, limit: i64) -> Result<Vec<InvocationKey>, StoreError> {
+        let rows: Vec<(InvocationKey,)> = sqlx::query_as::<Db, _>(
+            "SELECT id FROM invocations WHERE n_pending > 0 AND deadline_ms <= $1 ORDER BY deadline_ms LIMIT $2",
+        )
+        .bind(now_ms)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|(key,)| key).collect())
+    }
+
+    /// When the next deadline of a waiting invocation is.
+    pub(in crate::store) async fn next_deadline(&self) -> Result<Option<i64>, StoreError> {
+        let row: (Option<i64>,) =
+            sqlx::query_as::<Db, _>("SELECT MIN(deadline_ms) FROM invocations WHERE n_pending > 0")
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(row.0)
+    }
+}

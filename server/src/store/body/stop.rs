@@ -1,0 +1,130 @@
+//! What ends tasks from this side: stop orders, delivery deadlines, and the pruning of what nobody may accept any more.
+
+use orderly_model::task::{ResultCode, TaskStatus};
+use orderly_signing::instance::InstanceId;
+use sqlx::QueryBuilder;
+
+use super::super::CHUNK;
+use super::record::{Deltas, count_into};
+use super::task::code;
+use super::{Conn, Db};
+use crate::store::StoreError;
+use crate::store::change::Answer;
+use crate::store::row::{Changed, InstanceKey, InvocationKey, NewStop, OrderKey, OrderKind};
+
+/// Moves tasks of one status to another, all of an invocation or only some instances, and says whose.
+async fn shift(
+    conn: &mut Conn,
+    invocation: InvocationKey,
+    only: Option<&[(InstanceKey, InstanceId)]>,
+    from: TaskStatus,
+    to: TaskStatus,
+    end: Option<(Option<&str>, i64)>,
+) -> Result<Vec<InstanceKey>, StoreError> {
+    let mut moved = Vec::new();
+    let lists: Vec<Option<&[(InstanceKey, InstanceId)]>> = match only {
+        None => vec![None],
+        Some(list) => list.chunks(CHUNK).map(Some).collect(),
+    };
+    for list in lists {
+        let mut query = QueryBuilder::<Db>::new("UPDATE tasks SET status = ");
+        query.push_bind(code(to));
+        if let Some((result, at_ms)) = end {
+            query.push(", code = ").push_bind(result).push(", finished_ms = ").push_bind(at_ms);
+        }
+        query.push(" WHERE invocation_id = ").push_bind(invocation);
+        query.push(" AND status = ").push_bind(code(from));
+        if let Some(list) = list {
+            query.push(" AND instance_id IN (");
+            let mut separated = query.separated(", ");
+            for (instance, _) in list {
+                separated.push_bind(*instance);
+            }
+            query.push(")");
+        }
+        query.push(" RETURNING instance_id");
+        let rows: Vec<(InstanceKey,)> = query.build_query_as().persistent(false).fetch_all(&mut *conn).await?;
+        moved.extend(rows.into_iter().map(|(instance,)| instance));
+    }
+    Ok(moved)
+}
+
+/// Stores a stop order. What waits is cancelled here and now; should an instance have it already, the stop order reaches it
+/// as well, and its own word then overrules ours.
+pub(super) async fn stop(conn: &mut Conn, stop: &NewStop) -> Result<Answer, StoreError> {
+    let only = stop.targets.as_deref();
+    let end = Some((None, stop.now_ms));
+    let waiting =
+        shift(conn, stop.invocation, only, TaskStatus::Pending, TaskStatus::Cancelled, end).await?;
+    let running = shift(conn, stop.invocation, only, TaskStatus::Running, TaskStatus::Stopping, None).await?;
+    for chunk in waiting.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new("DELETE FROM deliveries WHERE instance_id IN (");
+        let mut list = query.separated(", ");
+        for instance in chunk {
+            list.push_bind(*instance);
+        }
+        query.push(") AND order_id IN (SELECT id FROM orders WHERE invocation_id = ").push_bind(stop.invocation);
+        query.push(" AND kind = ").push_bind(OrderKind::Run.code()).push(")");
+        query.build().persistent(false).execute(&mut *conn).await?;
+    }
+    let affected: Vec<InstanceKey> = waiting.iter().chain(&running).copied().collect();
+    if affected.is_empty() {
+        return Ok(Answer::Changed(Vec::new()));
+    }
+    let targets = only.map(|list| list.iter().map(|(_, uid)| uid.as_str()).collect::<Vec<_>>().join("\n").into_bytes());
+    let (order,): (OrderKey,) = sqlx::query_as::<Db, _>(
+        "INSERT INTO orders (digest, invocation_id, kind, expires_ms, envelope, targets) \
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+    )
+    .bind(&stop.digest.as_bytes()[..])
+    .bind(stop.invocation)
+    .bind(OrderKind::Stop.code())
+    .bind(stop.expires_ms)
+    .bind(&stop.envelope)
+    .bind(targets)
+    .fetch_one(&mut *conn)
+    .await?;
+    for chunk in affected.chunks(CHUNK) {
+        let mut query = QueryBuilder::<Db>::new("INSERT INTO deliveries (instance_id, order_id) ");
+        query.push_values(chunk, |mut row, instance| {
+            row.push_bind(*instance).push_bind(order);
+        });
+        query.push(" ON CONFLICT DO NOTHING");
+        query.build().persistent(false).execute(&mut *conn).await?;
+    }
+    let mut deltas = Deltas::default();
+    deltas.shift(TaskStatus::Pending, TaskStatus::Cancelled, waiting.len());
+    deltas.shift(TaskStatus::Running, TaskStatus::Stopping, running.len());
+    let uid = count_into(conn, stop.invocation, &deltas, stop.now_ms).await?;
+    Ok(Answer::Changed(vec![Changed { invocation: stop.invocation, uid, instances: affected }]))
+}
+
+/// Ends the tasks of an invocation that no instance accepted in time, and forgets their deliveries.
+pub(super) async fn expire(conn: &mut Conn, invocation: InvocationKey, now_ms: i64) -> Result<Answer, StoreError> {
+    let end = Some((Some(ResultCode::DeliveryTimeout.as_str()), now_ms));
+    let ended = shift(conn, invocation, None, TaskStatus::Pending, TaskStatus::Aborted, end).await?;
+    sqlx::query::<Db>(
+        "DELETE FROM deliveries WHERE order_id IN (SELECT id FROM orders WHERE invocation_id = $1 AND kind = $2)",
+    )
+    .bind(invocation)
+    .bind(OrderKind::Run.code())
+    .execute(&mut *conn)
+    .await?;
+    let mut deltas = Deltas::default();
+    deltas.shift(TaskStatus::Pending, TaskStatus::Aborted, ended.len());
+    let uid = count_into(conn, invocation, &deltas, now_ms).await?;
+    Ok(Answer::Changed(vec![Changed { invocation, uid, instances: ended }]))
+}
+
+/// Forgets the deliveries of orders past their time.
+pub(super) async fn prune(conn: &mut Conn, now_ms: i64) -> Result<Answer, StoreError> {
+    let done = sqlx::query::<Db>(
+        "DELETE FROM deliveries WHERE order_id IN (SELECT DISTINCT d.order_id FROM deliveries d \
+         JOIN orders o ON o.id = d.order_id WHERE o.expires_ms <= $1 AND o.kind = $2)",
+    )
+    .bind(now_ms)
+    .bind(OrderKind::Stop.code())
+    .execute(conn)
+    .await?;
+    Ok(Answer::Found(done.rows_affected() > 0))
+}

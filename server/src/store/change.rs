@@ -1,0 +1,109 @@
+//! Every write that the store knows, as a value for the one writer.
+//!
+//! Owns the list of changes and of their answers. One change is applied wholly or not at all; many are committed
+//! together. Never applies anything itself.
+
+use std::collections::BTreeMap;
+
+use orderly_signing::digest::Digest;
+use tokio::sync::oneshot;
+
+use crate::store::StoreError;
+use crate::store::fact::Fact;
+use crate::store::row::{
+    ActivationRow, AddOutcome, Changed, EnrolOutcome, InstanceKey, InvocationKey, KeyringRow, NewInstance, NewInvocation,
+    NewStop, PluginDocuments, PluginRow, Seen, TokenRow,
+};
+
+/// A write.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Adds a token.
+    AddToken(TokenRow),
+    /// Removes a token by its public id.
+    RemoveToken(String),
+    /// Adds an activation with the hash of its code.
+    AddActivation(ActivationRow, Digest),
+    /// Takes an activation back.
+    DisableActivation(String),
+    /// Enrols an instance and counts the code, both or neither.
+    Enrol(Box<NewInstance>),
+    /// Replaces the tags of an instance.
+    SetTags(InstanceKey, BTreeMap<String, String>),
+    /// Stores what an instance says of itself.
+    SetFacts(InstanceKey, String),
+    /// Stores signs of life.
+    Seen(Vec<Seen>),
+    /// Stores a keyring, unless that revision is there.
+    AddKeyring(KeyringRow),
+    /// Stores a plugin version.
+    AddPlugin(Box<(PluginRow, PluginDocuments)>),
+    /// Stores an approval, unless a newer one is there.
+    SetApproval {
+        /// The plugin.
+        plugin: i64,
+        /// Revision of the approval.
+        revision: i64,
+        /// The envelope.
+        approval: Vec<u8>,
+    },
+    /// Makes a blob known that lies in the blob directory.
+    AddBlob {
+        /// Its digest.
+        digest: Digest,
+        /// Its size.
+        bytes: i64,
+        /// When.
+        created_ms: i64,
+    },
+    /// Creates an invocation with its tasks, order and deliveries.
+    Create(Box<NewInvocation>),
+    /// Stores a stop order and what it means for the tasks.
+    Stop(Box<NewStop>),
+    /// Ends what was not delivered in time.
+    Expire {
+        /// The invocation.
+        invocation: InvocationKey,
+        /// Now.
+        now_ms: i64,
+    },
+    /// Forgets deliveries of orders that nobody may accept any more.
+    Prune {
+        /// Now.
+        now_ms: i64,
+    },
+    /// Records what instances observed.
+    Record(Vec<Fact>),
+}
+
+/// What a change answers.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Done, and nothing to tell.
+    Done,
+    /// Whether there was something to change.
+    Found(bool),
+    /// How an enrolment ended.
+    Enrolled(EnrolOutcome),
+    /// How an upload ended.
+    Added(AddOutcome),
+    /// The invocation's key; absent where its id is taken.
+    Created(Option<InvocationKey>),
+    /// The tasks that changed.
+    Changed(Vec<Changed>),
+}
+
+/// A change on its way to the writer.
+#[derive(Debug)]
+pub struct Job {
+    /// The change.
+    pub change: Change,
+    /// Where the answer goes, after the commit.
+    pub reply: oneshot::Sender<Result<Answer, StoreError>>,
+}
+
+/// The most changes of one transaction: more would hold the writer, and grow the log, for longer than waiting costs.
+pub const BATCH_MAX: usize = 256;
+
+/// The most facts of one [`Change::Record`].
+pub const FACTS_MAX: usize = 1000;

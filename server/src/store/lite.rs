@@ -1,0 +1,87 @@
+//! SQLite: how it is opened. The SQL is in `body`.
+//!
+//! Owns the lock file (SQLite alone would let two servers share a file and each think itself the only writer), the
+//! pragmas, one write connection and a pool of read-only ones.
+
+#[path = "body.rs"]
+mod body;
+
+use std::any::Any;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use tokio::sync::mpsc;
+
+use crate::shutdown::Phase;
+use crate::store::StoreError;
+use crate::store::change::Job;
+
+pub(super) use body::Reader;
+
+/// The database that this mount of the body speaks to.
+pub(super) type Db = sqlx::Sqlite;
+
+/// What locks the rows of a read that will be written: the one writer needs nothing here.
+pub(super) const FOR_UPDATE: &str = "";
+
+/// Rows of one VALUES list. sqlx looks named parameters up one by one, so longer lists get slower per row.
+pub(super) const CHUNK: usize = 50;
+
+/// Connections that only read. SQLite reads block on the processor, not on a network.
+const READERS: u32 = 4;
+
+/// After a checkpoint the log file is cut to this many bytes.
+const LOG_KEPT_BYTES: &str = "67108864";
+
+/// Opens the database file and starts the writer.
+pub(super) async fn open(data_dir: &Path, jobs: mpsc::Receiver<Job>, phase: &Phase) -> Result<Reader, StoreError> {
+    let lock = lock(&data_dir.join("store.lock"))?;
+    let options = SqliteConnectOptions::new()
+        .filename(data_dir.join("store.sqlite3"))
+        .busy_timeout(Duration::from_secs(10))
+        .foreign_keys(false)
+        .pragma("journal_size_limit", LOG_KEPT_BYTES);
+    let writing = options
+        .clone()
+        .create_if_missing(true)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .optimize_on_close(true, 1000);
+    let write = PoolOptions::<Db>::new()
+        .min_connections(1)
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_with(writing)
+        .await?;
+    body::migrate(&write, &[include_str!("../../migrations/sqlite/0001_first.sql")]).await?;
+    let read = PoolOptions::<Db>::new()
+        .max_connections(READERS)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_with(options.read_only(true))
+        .await?;
+    let lock: Arc<dyn Any + Send + Sync> = Arc::new(lock);
+    body::start_writer(write, jobs, Arc::clone(&lock), phase);
+    Ok(Reader::new(read, lock))
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let shown = path.display().to_string();
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|source| StoreError::File { path: shown.clone(), source })?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| StoreError::Locked { path: shown })?;
+    Ok(file)
+}

@@ -1,0 +1,48 @@
+//! PostgreSQL: how it is opened. The SQL is in `body`.
+//!
+//! Owns the connection pools. Several servers may share one database: rows that a writer reads to change them are
+//! locked.
+
+#[path = "body.rs"]
+mod body;
+
+use std::any::Any;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::mpsc;
+
+use crate::shutdown::Phase;
+use crate::store::StoreError;
+use crate::store::change::Job;
+
+pub(super) use body::Reader;
+
+/// The database that this mount of the body speaks to.
+pub(super) type Db = sqlx::Postgres;
+
+/// What locks the rows of a read that will be written, against other servers.
+pub(super) const FOR_UPDATE: &str = " FOR UPDATE OF t";
+
+/// Rows of one VALUES list: a round trip costs more than parameters do.
+pub(super) const CHUNK: usize = 500;
+
+/// Connections that only read.
+const READERS: u32 = 8;
+
+/// Connects and starts the writer.
+pub(super) async fn open(url: &str, jobs: mpsc::Receiver<Job>, phase: &Phase) -> Result<Reader, StoreError> {
+    let options = PgConnectOptions::from_str(url)?.application_name("orderly-server");
+    let pool = |most| {
+        PoolOptions::<Db>::new().max_connections(most).acquire_timeout(Duration::from_secs(10))
+    };
+    let write = pool(1).connect_with(options.clone()).await?;
+    body::migrate(&write, &[include_str!("../../migrations/postgres/0001_first.sql")]).await?;
+    let read = pool(READERS).connect_with(options).await?;
+    let nothing: Arc<dyn Any + Send + Sync> = Arc::new(());
+    body::start_writer(write, jobs, Arc::clone(&nothing), phase);
+    Ok(Reader::new(read, nothing))
+}

@@ -1,0 +1,183 @@
+//! The reads, one method for each question.
+
+use std::collections::BTreeMap;
+
+use orderly_model::task::TaskStatus;
+use orderly_signing::digest::Digest;
+use orderly_signing::instance::InstanceId;
+
+use crate::store::row::{
+    ActivationRow, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead, OrderKey,
+    PluginDocuments, PluginRow, ResultRow, TaskRow, TokenRow,
+};
+use crate::store::{Store, StoreError, on_engine};
+
+/// Each fails only where the database does.
+impl Store {
+    /// The token whose secret has this hash.
+    pub async fn token(&self, hash: &Digest) -> Result<Option<TokenRow>, StoreError> {
+        on_engine!(self, reader => reader.token(hash).await)
+    }
+
+    /// All tokens.
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        on_engine!(self, reader => reader.tokens().await)
+    }
+
+    /// All activations, newest first.
+    pub async fn activations(&self) -> Result<Vec<ActivationRow>, StoreError> {
+        on_engine!(self, reader => reader.activations().await)
+    }
+
+    /// The activation whose code has this hash.
+    pub async fn activation(&self, code_hash: &Digest) -> Result<Option<ActivationRow>, StoreError> {
+        on_engine!(self, reader => reader.activation(code_hash).await)
+    }
+
+    /// The newest keyring.
+    pub async fn keyring(&self) -> Result<Option<KeyringRow>, StoreError> {
+        on_engine!(self, reader => reader.keyring().await)
+    }
+
+    /// One instance.
+    pub async fn instance(&self, uid: &InstanceId) -> Result<Option<InstanceRow>, StoreError> {
+        on_engine!(self, reader => reader.instance(uid).await)
+    }
+
+    /// A page of instances that have all of `tags`, by key.
+    pub async fn instances(
+        &self,
+        tags: &BTreeMap<String, String>,
+        after: InstanceKey,
+        limit: i64,
+    ) -> Result<Vec<InstanceRow>, StoreError> {
+        on_engine!(self, reader => reader.instances(tags, after, limit).await)
+    }
+
+    /// The keys of those of `uids` that exist.
+    pub async fn instance_keys(&self, uids: &[InstanceId]) -> Result<Vec<(InstanceKey, InstanceId)>, StoreError> {
+        on_engine!(self, reader => reader.instance_keys(uids).await)
+    }
+
+    /// All instances that have all of `tags`.
+    pub async fn instances_with(
+        &self,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<Vec<(InstanceKey, InstanceId)>, StoreError> {
+        on_engine!(self, reader => reader.instances_with(tags).await)
+    }
+
+    /// All plugins, or all versions of one.
+    pub async fn plugins(&self, name: Option<&str>) -> Result<Vec<PluginRow>, StoreError> {
+        on_engine!(self, reader => reader.plugins(name).await)
+    }
+
+    /// One plugin version.
+    pub async fn plugin(&self, name: &str, version: &str) -> Result<Option<PluginRow>, StoreError> {
+        on_engine!(self, reader => reader.plugin(name, version).await)
+    }
+
+    /// The documents of a plugin version.
+    pub async fn plugin_documents(&self, key: i64) -> Result<Option<PluginDocuments>, StoreError> {
+        on_engine!(self, reader => reader.plugin_documents(key).await)
+    }
+
+    /// The size of a blob that may be served.
+    pub async fn blob(&self, digest: &Digest) -> Result<Option<i64>, StoreError> {
+        on_engine!(self, reader => reader.blob(digest).await)
+    }
+
+    /// One invocation.
+    pub async fn invocation(&self, uid: &str) -> Result<Option<InvocationRow>, StoreError> {
+        on_engine!(self, reader => reader.invocation(uid).await)
+    }
+
+    /// A page of invocations older than `before`, newest first.
+    pub async fn invocations(&self, before: InvocationKey, limit: i64) -> Result<Vec<InvocationRow>, StoreError> {
+        on_engine!(self, reader => reader.invocations(before, limit).await)
+    }
+
+    /// Invocations with tasks that wait past their deadline.
+    pub async fn overdue(&self, now_ms: i64, limit: i64) -> Result<Vec<InvocationKey>, StoreError> {
+        on_engine!(self, reader => reader.overdue(now_ms, limit).await)
+    }
+
+    /// When the next deadline of a waiting invocation is.
+    pub async fn next_deadline(&self) -> Result<Option<i64>, StoreError> {
+        on_engine!(self, reader => reader.next_deadline().await)
+    }
+
+    /// A page of an invocation's tasks by the instance's key.
+    pub async fn tasks(
+        &self,
+        invocation: InvocationKey,
+        only: Option<TaskStatus>,
+        after: InstanceKey,
+        limit: i64,
+    ) -> Result<Vec<TaskRow>, StoreError> {
+        on_engine!(self, reader => reader.tasks(invocation, only, after, limit).await)
+    }
+
+    /// The tasks of an invocation on some instances.
+    pub async fn tasks_of(
+        &self,
+        invocation: InvocationKey,
+        instances: &[InstanceKey],
+    ) -> Result<Vec<TaskRow>, StoreError> {
+        on_engine!(self, reader => reader.tasks_of(invocation, instances).await)
+    }
+
+    /// What is long about a task that ended with a receipt.
+    pub async fn result(
+        &self,
+        invocation: InvocationKey,
+        instance: InstanceKey,
+    ) -> Result<Option<ResultRow>, StoreError> {
+        on_engine!(self, reader => reader.result(invocation, instance).await)
+    }
+
+    /// Every instance of an invocation, sorted by id.
+    pub async fn targets(&self, invocation: InvocationKey) -> Result<Vec<InstanceId>, StoreError> {
+        on_engine!(self, reader => reader.targets(invocation).await)
+    }
+
+    /// Orders newer than `after`, oldest first.
+    pub async fn orders_after(&self, after: OrderKey, limit: i64) -> Result<Vec<OrderHead>, StoreError> {
+        on_engine!(self, reader => reader.orders_after(after, limit).await)
+    }
+
+    /// The key of the newest order; 0 where there is none.
+    pub async fn newest_order(&self) -> Result<OrderKey, StoreError> {
+        on_engine!(self, reader => reader.newest_order().await)
+    }
+
+    /// Whom an order still has to reach, a page by the instance's key.
+    pub async fn deliveries(
+        &self,
+        order: OrderKey,
+        after: InstanceKey,
+        limit: i64,
+    ) -> Result<Vec<InstanceKey>, StoreError> {
+        on_engine!(self, reader => reader.deliveries(order, after, limit).await)
+    }
+
+    /// What still has to reach an instance, oldest first, a page by the order's key.
+    pub async fn deliveries_to(
+        &self,
+        instance: InstanceKey,
+        after: OrderKey,
+        limit: i64,
+    ) -> Result<Vec<OrderHead>, StoreError> {
+        on_engine!(self, reader => reader.deliveries_to(instance, after, limit).await)
+    }
+
+    /// An order with all that its offers share.
+    pub async fn order(&self, key: OrderKey) -> Result<Option<OrderBody>, StoreError> {
+        on_engine!(self, reader => reader.order(key).await)
+    }
+
+    /// The envelope of the order with this digest.
+    pub async fn envelope(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        on_engine!(self, reader => reader.envelope(digest).await)
+    }
+}

@@ -1,0 +1,129 @@
+//! The writes, one method for each change. Each answers after the commit.
+
+use std::collections::BTreeMap;
+
+use orderly_signing::digest::Digest;
+
+use crate::store::change::{Answer, Change};
+use crate::store::fact::Fact;
+use crate::store::row::{
+    ActivationRow, AddOutcome, Changed, EnrolOutcome, InstanceKey, InvocationKey, KeyringRow, NewInstance, NewInvocation,
+    NewStop, PluginDocuments, PluginRow, Seen, TokenRow,
+};
+use crate::store::{Store, StoreError};
+
+/// An answer of another kind than the change asks for cannot be: one match makes each.
+fn other(answer: &Answer) -> StoreError {
+    StoreError::Batch(format!("the writer answered {answer:?}"))
+}
+
+/// Each fails where the database does, or the store is closed.
+impl Store {
+    async fn found(&self, change: Change) -> Result<bool, StoreError> {
+        match self.change(change).await? {
+            Answer::Found(found) => Ok(found),
+            answer => Err(other(&answer)),
+        }
+    }
+
+    async fn changed(&self, change: Change) -> Result<Vec<Changed>, StoreError> {
+        match self.change(change).await? {
+            Answer::Changed(changed) => Ok(changed),
+            answer => Err(other(&answer)),
+        }
+    }
+
+    /// Adds a token.
+    pub async fn add_token(&self, token: TokenRow) -> Result<(), StoreError> {
+        self.change(Change::AddToken(token)).await.map(|_| ())
+    }
+
+    /// Removes a token; false where there is none.
+    pub async fn remove_token(&self, uid: &str) -> Result<bool, StoreError> {
+        self.found(Change::RemoveToken(uid.to_owned())).await
+    }
+
+    /// Adds an activation.
+    pub async fn add_activation(&self, row: ActivationRow, code_hash: Digest) -> Result<(), StoreError> {
+        self.change(Change::AddActivation(row, code_hash)).await.map(|_| ())
+    }
+
+    /// Takes an activation back; false where there is none.
+    pub async fn disable_activation(&self, uid: &str) -> Result<bool, StoreError> {
+        self.found(Change::DisableActivation(uid.to_owned())).await
+    }
+
+    /// Enrols an instance and counts the code, both or neither.
+    pub async fn enrol(&self, new: NewInstance) -> Result<EnrolOutcome, StoreError> {
+        match self.change(Change::Enrol(Box::new(new))).await? {
+            Answer::Enrolled(outcome) => Ok(outcome),
+            answer => Err(other(&answer)),
+        }
+    }
+
+    /// Replaces the tags of an instance.
+    pub async fn set_tags(&self, instance: InstanceKey, tags: BTreeMap<String, String>) -> Result<(), StoreError> {
+        self.change(Change::SetTags(instance, tags)).await.map(|_| ())
+    }
+
+    /// Stores what an instance says of itself.
+    pub async fn set_facts(&self, instance: InstanceKey, facts: String) -> Result<(), StoreError> {
+        self.change(Change::SetFacts(instance, facts)).await.map(|_| ())
+    }
+
+    /// Stores signs of life.
+    pub async fn seen(&self, seen: Vec<Seen>) -> Result<(), StoreError> {
+        self.change(Change::Seen(seen)).await.map(|_| ())
+    }
+
+    /// Stores a keyring; false where that revision or a later one is there.
+    pub async fn add_keyring(&self, keyring: KeyringRow) -> Result<bool, StoreError> {
+        self.found(Change::AddKeyring(keyring)).await
+    }
+
+    /// Stores a plugin version.
+    pub async fn add_plugin(&self, plugin: PluginRow, documents: PluginDocuments) -> Result<AddOutcome, StoreError> {
+        match self.change(Change::AddPlugin(Box::new((plugin, documents)))).await? {
+            Answer::Added(outcome) => Ok(outcome),
+            answer => Err(other(&answer)),
+        }
+    }
+
+    /// Stores an approval; false where a newer one is there.
+    pub async fn set_approval(&self, plugin: i64, revision: i64, approval: Vec<u8>) -> Result<bool, StoreError> {
+        self.found(Change::SetApproval { plugin, revision, approval }).await
+    }
+
+    /// Makes a blob known that lies in the blob directory.
+    pub async fn add_blob(&self, digest: Digest, bytes: i64, created_ms: i64) -> Result<(), StoreError> {
+        self.change(Change::AddBlob { digest, bytes, created_ms }).await.map(|_| ())
+    }
+
+    /// Creates an invocation; `None` where its id is taken.
+    pub async fn create(&self, new: NewInvocation) -> Result<Option<InvocationKey>, StoreError> {
+        match self.change(Change::Create(Box::new(new))).await? {
+            Answer::Created(key) => Ok(key),
+            answer => Err(other(&answer)),
+        }
+    }
+
+    /// Stores a stop order and what it means for the tasks; nothing where no task is open.
+    pub async fn stop(&self, stop: NewStop) -> Result<Vec<Changed>, StoreError> {
+        self.changed(Change::Stop(Box::new(stop))).await
+    }
+
+    /// Ends the tasks of an invocation that were not delivered in time.
+    pub async fn expire(&self, invocation: InvocationKey, now_ms: i64) -> Result<Vec<Changed>, StoreError> {
+        self.changed(Change::Expire { invocation, now_ms }).await
+    }
+
+    /// Forgets deliveries of stop orders past their time; whether there were any.
+    pub async fn prune(&self, now_ms: i64) -> Result<bool, StoreError> {
+        self.found(Change::Prune { now_ms }).await
+    }
+
+    /// Records what instances observed. Facts that were recorded before change nothing.
+    pub async fn record(&self, facts: Vec<Fact>) -> Result<Vec<Changed>, StoreError> {
+        self.changed(Change::Record(facts)).await
+    }
+}

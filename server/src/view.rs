@@ -1,0 +1,139 @@
+//! From rows to what the API and the event streams show. One direction only, and no decision.
+
+use std::collections::BTreeMap;
+
+use orderly_model::invocation::{StatusCounts, aggregate};
+use orderly_model::task::{ResultCode, TaskStatus};
+use orderly_signing::key::PublicKey;
+use orderly_wire::http::activation::ActivationView;
+use orderly_wire::http::instance::InstanceView;
+use orderly_wire::http::invocation::InvocationView;
+use orderly_wire::http::plugin::PluginView;
+use orderly_wire::http::task::TaskView;
+use orderly_wire::http::token::TokenView;
+
+use crate::store::StoreError;
+use crate::store::fact::RECEIPT_REFUSED;
+use crate::store::row::{ActivationRow, InstanceRow, InvocationRow, PluginRow, TaskRow, TokenRow};
+
+/// The counts by the names of the statuses, without the zeros.
+#[must_use]
+pub fn counts(counts: &StatusCounts) -> BTreeMap<String, u64> {
+    counts.iter().filter(|(_, count)| *count > 0).map(|(status, count)| (status.as_str().to_owned(), count)).collect()
+}
+
+/// A count or size of the store, which is never negative.
+#[must_use]
+pub fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// An invocation.
+#[must_use]
+pub fn invocation(row: &InvocationRow) -> InvocationView {
+    InvocationView {
+        id: row.uid.clone(),
+        name: row.name.clone(),
+        kind: row.kind.clone(),
+        summary: row.summary.clone(),
+        status: aggregate(&row.counts).as_str().to_owned(),
+        counts: counts(&row.counts),
+        targets: unsigned(row.targets),
+        principal: row.principal.clone(),
+        created_ms: row.created_ms,
+        finished_ms: row.finished_ms,
+        delivery_deadline_ms: row.deadline_ms,
+        order: row.order_digest.to_string(),
+    }
+}
+
+/// A task. Where this server ended it by itself there is no receipt, so the reason is said here.
+#[must_use]
+pub fn task(invocation: &str, row: &TaskRow) -> TaskView {
+    let reason = row.reason.clone().or_else(|| {
+        let reason = match (row.status, row.code.as_deref()) {
+            (TaskStatus::Aborted, Some(code)) if code == ResultCode::DeliveryTimeout.as_str() => {
+                "the instance did not accept the order before the delivery deadline"
+            }
+            (TaskStatus::Error, Some(RECEIPT_REFUSED)) => {
+                "the instance reported the end with a receipt that does not verify; it was not stored"
+            }
+            (TaskStatus::Cancelled, None) if row.started_ms.is_none() => "stopped before the instance accepted the order",
+            _ => return None,
+        };
+        Some(reason.to_owned())
+    });
+    TaskView {
+        invocation: invocation.to_owned(),
+        instance: row.instance_uid.clone(),
+        instance_name: row.instance_name.clone(),
+        generation: u32::try_from(row.generation).unwrap_or(1),
+        status: row.status.as_str().to_owned(),
+        code: row.code.clone(),
+        reason,
+        check: row.check.clone(),
+        exit_code: row.exit_code,
+        started_ms: row.started_ms,
+        finished_ms: row.finished_ms,
+        output_bytes: unsigned(row.output_bytes),
+        dropped_bytes: unsigned(row.dropped_bytes),
+    }
+}
+
+/// An instance.
+///
+/// # Errors
+/// Where its row holds what this version did not write.
+pub fn instance(row: InstanceRow, online: bool) -> Result<InstanceView, StoreError> {
+    let unreadable = || StoreError::Row { table: "instances", value: row.uid.to_string() };
+    Ok(InstanceView {
+        online,
+        last_seen_ms: row.last_seen_ms,
+        enrolled_ms: row.enrolled_ms,
+        facts: serde_json::from_str(&row.facts).map_err(|_| unreadable())?,
+        key: PublicKey::from_spki_der(&row.public_key).map_err(|_| unreadable())?,
+        tags: row.tags,
+        name: row.name,
+        id: row.uid,
+    })
+}
+
+/// An activation.
+#[must_use]
+pub fn activation(row: ActivationRow) -> ActivationView {
+    ActivationView {
+        id: row.uid,
+        name: row.name,
+        created_ms: row.created_ms,
+        expires_ms: row.expires_ms,
+        max_instances: u32::try_from(row.max_instances).unwrap_or(0),
+        used: u32::try_from(row.used).unwrap_or(0),
+        disabled: row.disabled,
+        tags: row.tags,
+        networks: row.networks,
+    }
+}
+
+/// A token.
+#[must_use]
+pub fn token(row: TokenRow) -> TokenView {
+    TokenView { id: row.uid, name: row.name, created_ms: row.created_ms, expires_ms: row.expires_ms }
+}
+
+/// A plugin version.
+#[must_use]
+pub fn plugin(row: PluginRow) -> PluginView {
+    PluginView {
+        name: row.name,
+        version: row.version,
+        summary: row.summary,
+        component: row.component,
+        component_bytes: unsigned(row.component_bytes),
+        manifest: row.manifest_digest,
+        publisher: row.publisher,
+        approved: row.approval_revision.is_some(),
+        capabilities: row.capabilities.lines().map(str::to_owned).collect(),
+        tier: row.tier,
+        created_ms: row.created_ms,
+    }
+}
