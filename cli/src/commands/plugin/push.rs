@@ -1,0 +1,200 @@
+//! `orderly plugin push` and `orderly plugin approve`: a package to the server, and the security team's word on it.
+//!
+//! Owns what an approval says. It is signed over digests that were computed or verified here, and what is approved is
+//! shown before the key is used.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use orderly_model::plugin::Manifest;
+use orderly_signing::approval::Approval;
+use orderly_signing::keyring::Keyring;
+use orderly_signing::sign::sign_approval;
+use orderly_signing::verify::{verify_approval, verify_statement};
+use orderly_signing::{Digest, PublicKey, Verified};
+use orderly_wire::http::plugin::{PluginDetail, PluginView};
+use reqwest::Method;
+
+use crate::args::seconds;
+use crate::catalogue;
+use crate::client::{Client, encode};
+use crate::commands::verify::{check_package, publishers};
+use crate::context::Context;
+use crate::error::{Exit, Failure, OrFail as _, Outcome};
+use crate::output::now_ms;
+use crate::package::Package;
+
+/// Options of `plugin push`.
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// The package that `plugin sign` made
+    package: PathBuf,
+    /// Also approve it, with the vetting key that is here
+    #[arg(long)]
+    approve: bool,
+    #[command(flatten)]
+    approval: ApprovalArgs,
+}
+
+/// How an approval is signed.
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalArgs {
+    /// The vetting key: a name in `keys/`, or a path
+    #[arg(long, default_value = "vetting", value_name = "KEY")]
+    vetting_key: String,
+    /// How long new work may begin under the approval
+    #[arg(long, default_value = "365d", value_name = "SPAN", value_parser = seconds)]
+    valid_for: u64,
+}
+
+impl Push {
+    /// Checks the package as the server will, uploads it, and approves it where asked.
+    pub(super) async fn run(self, context: &Context) -> Outcome {
+        let bytes = fs::read(&self.package).or_usage(|| format!("cannot read `{}`", self.package.display()))?;
+        let package =
+            Package::read(&bytes).or_usage(|| format!("`{}` is no plugin package", self.package.display()))?;
+        let keyring = context.trust.need_keyring()?;
+        // Here already, so that a wrong signature is told before anything is sent.
+        check_package(&package, &publishers(&keyring))?;
+        let client = context.client()?;
+        let mut view: PluginView = client.send_bytes(Method::POST, "/v1/plugins", "application/x-tar", bytes).await?;
+        if view.component != Digest::of(&package.component) || view.manifest != Digest::of(&package.manifest) {
+            return Err(Failure::not_verified("the server says that it has other bytes than were sent"));
+        }
+        if self.approve {
+            let detail = catalogue::get(&client, &view.name, &view.version).await?;
+            view = approve(context, &client, &keyring, &detail, &self.approval).await?.view;
+        }
+        context.printer.one(&view, |printer| {
+            let state = if view.approved { "approved" } else { "not yet approved" };
+            printer.line(&format!("`{}` {} is on the server, {state}, tier {}", view.name, view.version, view.tier));
+            if !view.approved {
+                printer
+                    .remark(&format!("the security team runs `orderly plugin approve {}@{}`", view.name, view.version));
+            }
+        });
+        Ok(Exit::Success)
+    }
+}
+
+/// Options of `plugin approve`.
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// The plugin, NAME@VERSION
+    plugin: String,
+    /// Approve without asking; needed where there is no terminal
+    #[arg(long, short = 'y')]
+    yes: bool,
+    #[command(flatten)]
+    approval: ApprovalArgs,
+}
+
+impl Approve {
+    /// Shows what the plugin may do, and signs.
+    pub(super) async fn run(self, context: &Context) -> Outcome {
+        let (name, version) = self
+            .plugin
+            .split_once('@')
+            .ok_or_else(|| Failure::usage(format!("`{}` names no version", self.plugin)).hint("write NAME@VERSION"))?;
+        let keyring = context.trust.need_keyring()?;
+        let client = context.client()?;
+        let detail = catalogue::get(&client, name, version).await?;
+        let manifest = parse(&detail)?;
+        context.printer.remark(&format!("`{name}` {version}: {}", manifest.summary));
+        context.printer.remark(&format!("tier {}; it may:", manifest.capabilities.tier()));
+        for line in catalogue::capability_lines(&manifest.capabilities) {
+            context.printer.remark(&format!("  {line}"));
+        }
+        if !self.yes && !confirm(context)? {
+            return Err(Failure::usage("it was not approved").hint("answer `yes`, or pass `--yes`"));
+        }
+        let detail = approve(context, &client, &keyring, &detail, &self.approval).await?;
+        context.printer.one(&detail.view, |printer| printer.line(&format!("`{name}` {version} is approved")));
+        Ok(Exit::Success)
+    }
+}
+
+fn confirm(context: &Context) -> Result<bool, Failure> {
+    use std::io::IsTerminal as _;
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    context.printer.remark("type `yes` to sign the approval:");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).or_usage(|| "the answer cannot be read".to_owned())?;
+    Ok(answer.trim() == "yes")
+}
+
+fn parse(detail: &PluginDetail) -> Result<Manifest, Failure> {
+    Manifest::parse(&detail.manifest_text).or_not_verified(|| "the server's manifest does not parse".to_owned())
+}
+
+/// Signs the approval of a plugin whose publisher's statement verifies, and uploads it.
+async fn approve(
+    context: &Context,
+    client: &Client,
+    keyring: &Verified<Keyring>,
+    detail: &PluginDetail,
+    args: &ApprovalArgs,
+) -> Result<PluginDetail, Failure> {
+    let manifest = parse(detail)?;
+    let publisher = publisher_of(detail, keyring)?;
+    let key = context.keys.secret(&args.vetting_key)?;
+    let now = now_ms();
+    let last = match &detail.approval {
+        Some(last) => verify_approval(last.to_string().as_bytes(), keyring).map_or(0, |last| last.revision),
+        None => 0,
+    };
+    let approval = Approval {
+        version: 1,
+        name: manifest.name.to_string(),
+        plugin_version: manifest.version.to_string(),
+        component: detail.view.component,
+        manifest: Digest::of(detail.manifest_text.as_bytes()),
+        publishers: vec![publisher],
+        capabilities: manifest.capabilities.to_canonical_json(),
+        issued_ms: now,
+        expires_ms: now.saturating_add(i64::try_from(args.valid_for).unwrap_or(i64::MAX).saturating_mul(1000)),
+        revision: last.saturating_add(1),
+    };
+    let mut envelope = sign_approval(&approval, &key).or_usage(|| "the approval cannot be signed".to_owned())?;
+    // Where several must sign, this one joins those who signed the very same words before.
+    if let Some(more) = earlier_signatures(detail, &envelope) {
+        envelope.signatures.extend(more);
+    }
+    let path = format!("/v1/plugins/{}/{}/approval", encode(&approval.name), encode(&approval.plugin_version));
+    let _: serde_json::Value = client.send_bytes(Method::PUT, &path, "application/json", envelope.to_json()).await?;
+    catalogue::get(client, &approval.name, &approval.plugin_version).await
+}
+
+fn earlier_signatures(
+    detail: &PluginDetail,
+    new: &orderly_signing::Envelope,
+) -> Option<Vec<orderly_signing::envelope::EnvelopeSignature>> {
+    let earlier = orderly_signing::Envelope::parse(detail.approval.as_ref()?.to_string().as_bytes()).ok()?;
+    let known: BTreeSet<Option<String>> = new.signatures.iter().map(|signature| signature.keyid.clone()).collect();
+    (earlier.digest() == new.digest())
+        .then(|| earlier.signatures.into_iter().filter(|signature| !known.contains(&signature.keyid)).collect())
+}
+
+/// The publisher of the keyring whose statement this is, about these very digests.
+fn publisher_of(detail: &PluginDetail, keyring: &Verified<Keyring>) -> Result<PublicKey, Failure> {
+    let statement = detail.statement.to_string();
+    let signed = |key: &PublicKey| verify_statement(statement.as_bytes(), key).ok();
+    for key in publishers(keyring) {
+        let Some(said) = signed(&key) else { continue };
+        let manifest = Digest::of(detail.manifest_text.as_bytes());
+        let same = said.component() == Some(detail.view.component)
+            && said.predicate.manifest == manifest
+            && said.predicate.name == detail.view.name
+            && said.predicate.version == detail.view.version;
+        if same {
+            return Ok(key);
+        }
+        return Err(Failure::not_verified("the publisher's statement is about other bytes than the server shows"));
+    }
+    Err(Failure::not_verified("the statement is by no publisher of the keyring")
+        .hint("a publisher is added with `orderly trust publish --add publisher:NAME=FILE`"))
+}

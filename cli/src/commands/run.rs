@@ -1,0 +1,308 @@
+//! `orderly run`: a script or a plugin on instances, followed to its end.
+//!
+//! Owns the options and what is signed. The order is built here, from the command line, and signed with the operator's
+//! key; the server only carries it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use orderly_model::limits;
+use orderly_signing::key::SecretKey;
+use orderly_signing::order::ScriptKind;
+use orderly_wire::http::invocation::InvocationView;
+
+use crate::args::{key_value, seconds_u32};
+use crate::catalogue;
+use crate::client::Client;
+use crate::context::Context;
+use crate::env;
+use crate::error::{Exit, Failure, OrFail as _, Outcome};
+use crate::fleet::{self, Selection};
+use crate::follow;
+use crate::order::{self, Frame, Plugin, Script, Work};
+use crate::output::now_ms;
+
+/// Run a script or a plugin on instances, and follow it to its end
+///
+/// One word after `--` is a script; several are one command with its arguments. While it is followed, the first ctrl-c
+/// asks the server to stop it and the second leaves without waiting.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    targets: TargetArgs,
+
+    /// A plugin to run, instead of a script; its newest approved version where none is named
+    #[arg(long, value_name = "NAME[@VERSION]", conflicts_with_all = ["script", "file", "user", "cwd", "environment", "interpreter"])]
+    plugin: Option<String>,
+    /// A value for a parameter of the plugin
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = key_value)]
+    parameters: Vec<(String, String)>,
+
+    /// A file that holds the script; `-` is standard input
+    #[arg(long, short = 'f', value_name = "FILE", conflicts_with = "script")]
+    file: Option<PathBuf>,
+    /// What runs the script
+    #[arg(long, value_enum, default_value_t = Interpreter::Shell)]
+    interpreter: Interpreter,
+    /// The user to run as; the agent's own where absent
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// The working directory; the user's home where absent
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<String>,
+    /// An environment variable of the script
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = key_value)]
+    environment: Vec<(String, String)>,
+
+    /// How long a task may run; 60 s, or what the plugin's manifest says
+    #[arg(long, value_name = "SPAN", value_parser = seconds_u32)]
+    timeout: Option<u32>,
+    /// Within which time an instance must have accepted it; more makes it wait for instances that are offline
+    #[arg(long, value_name = "SPAN", value_parser = seconds_u32, default_value = "60s")]
+    deadline: u32,
+    /// Bytes of output to keep of each task
+    #[arg(long, value_name = "BYTES", default_value_t = limits::OUTPUT_KEPT_DEFAULT_BYTES)]
+    keep: u32,
+    /// A name for people
+    #[arg(long)]
+    name: Option<String>,
+    /// Do not wait for the end; print the invocation's id
+    #[arg(long)]
+    detach: bool,
+    /// The key that signs: a name in `keys/`, or a path
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Send no signature of an operator; instances then obey only where the fleet's policy accepts the server's alone
+    #[arg(long, conflicts_with = "key")]
+    unsigned: bool,
+
+    /// The script
+    #[arg(last = true, value_name = "SCRIPT")]
+    script: Vec<String>,
+}
+
+/// Where to run.
+#[derive(Debug, Args)]
+struct TargetArgs {
+    /// An instance, by id or name
+    #[arg(long = "instance", short = 'i', value_name = "ID|NAME")]
+    instances: Vec<String>,
+    /// A tag that instances must have; several must all be there
+    #[arg(long = "tag", short = 't', value_name = "KEY=VALUE", value_parser = key_value)]
+    tags: Vec<(String, String)>,
+    /// All instances
+    #[arg(long, conflicts_with_all = ["instances", "tags"])]
+    all: bool,
+}
+
+/// What runs a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Interpreter {
+    /// What the script's first line says, else sh
+    Shell,
+    /// PowerShell
+    Powershell,
+    /// The Windows command processor
+    Bat,
+}
+
+impl From<Interpreter> for ScriptKind {
+    fn from(interpreter: Interpreter) -> Self {
+        match interpreter {
+            Interpreter::Shell => Self::Shell,
+            Interpreter::Powershell => Self::PowerShell,
+            Interpreter::Bat => Self::Bat,
+        }
+    }
+}
+
+impl Run {
+    /// Signs, sends and follows.
+    pub(crate) async fn run(self, context: &Context) -> Outcome {
+        let content = self.content()?;
+        let client = context.client()?;
+        let (work, key) = match &self.plugin {
+            Some(plugin) => self.plugin(context, &client, plugin).await?,
+            None => (Work::Script(self.script(content)?), self.operator(context)?),
+        };
+        let selection = Selection {
+            names: self.targets.instances,
+            tags: unique(self.targets.tags, "--tag")?,
+            all: self.targets.all,
+        };
+        let instances = fleet::select(&client, &selection).await?;
+        let frame = Frame {
+            principal: principal(key.as_ref()),
+            instances: instances.into_iter().map(|view| view.id).collect(),
+            deadline_s: self.deadline,
+            name: self.name,
+            now_ms: now_ms(),
+        };
+        let order = key.as_ref().map(|key| order::sign(&work, &frame, key)).transpose()?;
+        let request = order::request(&work, &frame, order.as_ref());
+        let view: InvocationView = client.post("/v1/invocations", &request).await?;
+        if let Some(order) = &order
+            && view.order != order.digest().to_string()
+        {
+            return Err(Failure::not_verified(format!(
+                "the server took another order ({}) than the one that was signed",
+                view.order
+            ))
+            .hint(format!("instances obey only signed orders; look at `orderly verify invocation {}`", view.id)));
+        }
+        if self.detach {
+            context.printer.one(&view, |printer| printer.line(&view.id));
+            return Ok(Exit::Success);
+        }
+        follow::follow(&client, &context.printer, &view).await
+    }
+
+    /// The script's bytes; nothing for a plugin.
+    fn content(&self) -> Result<Vec<u8>, Failure> {
+        if self.plugin.is_none() && !self.parameters.is_empty() {
+            return Err(Failure::usage("`--set` is for plugins").hint("a script gets values with `--env NAME=VALUE`"));
+        }
+        let content = match (&self.file, self.script.as_slice()) {
+            _ if self.plugin.is_some() => return Ok(Vec::new()),
+            (Some(file), _) => read_script(file)?,
+            (None, []) => {
+                return Err(Failure::usage("there is nothing to run")
+                    .hint("put the script after `--`, or pass `--file FILE` or `--plugin NAME`"));
+            }
+            (None, words) => order::script_of_words(words),
+        };
+        if content.is_empty() {
+            return Err(Failure::usage("the script is empty"));
+        }
+        if content.len() > limits::CONTENT_MAX_BYTES {
+            return Err(Failure::usage(format!(
+                "the script has {} bytes, at most {} are allowed",
+                content.len(),
+                limits::CONTENT_MAX_BYTES
+            ))
+            .hint("put data into a file on the instance, and let a short script read it"));
+        }
+        Ok(content)
+    }
+
+    fn script(&self, content: Vec<u8>) -> Result<Script, Failure> {
+        Ok(Script {
+            interpreter: self.interpreter.into(),
+            content,
+            user: self.user.clone(),
+            cwd: self.cwd.clone(),
+            timeout_s: self.timeout.unwrap_or(limits::TIMEOUT_DEFAULT_S),
+            environment: unique(self.environment.clone(), "--env")?,
+            output_bytes: self.keep,
+        })
+    }
+
+    /// The operator's key, unless nothing shall be signed.
+    fn operator(&self, context: &Context) -> Result<Option<SecretKey>, Failure> {
+        if self.unsigned {
+            return Ok(None);
+        }
+        let name = self.key.as_deref().unwrap_or(&context.settings.operator_key);
+        context.keys.secret(name).map(Some)
+    }
+
+    /// The plugin with the digests that the security team approved, and the key where one is needed.
+    async fn plugin(
+        &self,
+        context: &Context,
+        client: &Client,
+        plugin: &str,
+    ) -> Result<(Work, Option<SecretKey>), Failure> {
+        let found = catalogue::find(client, plugin).await?;
+        let name = self.key.as_deref().unwrap_or(&context.settings.operator_key);
+        let keyring = context.trust.keyring()?;
+        let at_hand = context.keys.has(name) && keyring.is_some();
+        let needed = keyring.as_ref().is_none_or(|keyring| catalogue::needs_operator(keyring, &found.view));
+        let key = match (self.unsigned, at_hand) {
+            (true, _) => None,
+            (false, true) => Some(context.keys.secret(name)?),
+            // Nobody here to sign: fine where the policy asks for no person.
+            (false, false) if self.key.is_none() && (!needed || keyring.is_none()) => None,
+            (false, false) => Some(context.keys.secret(name)?),
+        };
+        if key.is_some() {
+            // What gets an operator's signature are digests that the security team signed, never the server's word.
+            catalogue::check_approved(&found, &context.trust.need_keyring()?)?;
+        }
+        let manifest = catalogue::manifest(&found)?;
+        let parameters = unique(self.parameters.clone(), "--set")?;
+        catalogue::check_parameters(&manifest, &parameters)?;
+        let work = Work::Plugin(Plugin {
+            name: found.view.name,
+            version: found.view.version,
+            component: found.view.component,
+            manifest: found.view.manifest,
+            parameters,
+            timeout_s: self.timeout.unwrap_or(manifest.limits.timeout_s),
+            output_bytes: self.keep,
+        });
+        Ok((work, key))
+    }
+}
+
+fn read_script(file: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = || format!("cannot read the script `{}`", file.display());
+    // One byte over the limit is enough to know that it is too long.
+    let limit = limits::CONTENT_MAX_BYTES as u64 + 1;
+    let mut content = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().lock().take(limit).read_to_end(&mut content).or_usage(failed)?;
+    } else {
+        fs::File::open(file).or_usage(failed)?.take(limit).read_to_end(&mut content).or_usage(failed)?;
+    }
+    Ok(content)
+}
+
+/// A map of pairs in which no key may come twice: the later would win unseen.
+fn unique(pairs: Vec<(String, String)>, option: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let mut map = BTreeMap::new();
+    for (key, value) in pairs {
+        if map.contains_key(&key) {
+            return Err(Failure::usage(format!("`{option} {key}=…` is there twice")));
+        }
+        map.insert(key, value);
+    }
+    Ok(map)
+}
+
+/// Who asks, for people: the user of this machine and the key.
+fn principal(key: Option<&SecretKey>) -> String {
+    let user = std::env::var(env::USER).unwrap_or_default();
+    let user: String = user.chars().filter(|c| !c.is_control()).take(64).collect();
+    let user = if user.is_empty() { "operator".to_owned() } else { user };
+    match key {
+        Some(key) => {
+            let id = key.public().key_id().to_string();
+            format!("{user} (key {})", id.get(..16).unwrap_or_default())
+        }
+        None => user,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_key_twice_is_an_error() {
+        let pair = |key: &str| (key.to_owned(), "v".to_owned());
+        assert!(unique(vec![pair("a"), pair("b")], "--set").is_ok());
+        assert!(unique(vec![pair("a"), pair("a")], "--set").is_err());
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_read_no_further() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(limits::CONTENT_MAX_BYTES as u64 * 4).unwrap();
+        assert_eq!(read_script(file.path()).unwrap().len(), limits::CONTENT_MAX_BYTES + 1);
+    }
+}

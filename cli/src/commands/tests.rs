@@ -1,0 +1,70 @@
+//! The command line as a whole.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use clap::CommandFactory as _;
+
+use super::*;
+
+fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("orderly").chain(words.iter().copied()))
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_has_help() {
+    fn check(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        assert!(command.get_about().is_some(), "`{path}` has no help");
+        for argument in command.get_arguments() {
+            let named = argument.get_help().is_some() || matches!(argument.get_id().as_str(), "help" | "version");
+            assert!(named, "`{}` of `{path}` has no help", argument.get_id());
+        }
+        command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(|sub| check(sub, &path));
+    }
+    check(&Cli::command(), "");
+}
+
+#[test]
+fn lines_of_the_readme_parse() {
+    for line in [
+        "run --all -- uname -a",
+        "run --instance web-1 --instance i-aaaaaaaaaaaaaaaaaaaaaaaaaa --timeout 5m --user root --cwd /tmp -- true",
+        "run --tag env=prod --file script.sh --env A=b --deadline 7d --detach",
+        "run --all --plugin os-audit@0.1.0 --set deep=true",
+        "invocation list --limit 5 -o json",
+        "invocation stop t-x --instance web-1",
+        "invocation evidence t-x --dir evidence",
+        "verify evidence evidence --complete",
+        "verify receipt r.json --instance-key k.pem --order o.json",
+        "activation create --ttl 4h --max 10 --tag env=prod",
+        "token create ci --ttl 30d",
+        "trust init --fleet prod",
+        "trust publish --add operator:alice=alice.pub.pem --policy native-root=2",
+        "plugin push x.orderly.tar --approve",
+        "completions bash",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let Err(error) = parse(&words) {
+            panic!("`orderly {line}`: {error}");
+        }
+    }
+}
+
+#[test]
+fn contradictions_are_refused() {
+    for line in [
+        "run --all --plugin x --file f",
+        "run --all --plugin x -- script",
+        "run --all --file f -- script",
+        "run --all --tag a=b -- x",
+        "run --all --timeout 0 -- x",
+        "run --all --unsigned --key k -- x",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert!(parse(&words).is_err(), "{line}");
+    }
+}

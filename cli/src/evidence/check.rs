@@ -1,0 +1,207 @@
+//! The check of an evidence directory: signatures, order, targets, instance ids, output and report digests.
+//!
+//! Owns what is checked of an invocation and how the verdict of each line is told. Signatures are verified by
+//! `orderly-signing` and nowhere else. Never asks anybody.
+
+use std::path::Path;
+
+use orderly_signing::keyring::Keyring;
+use orderly_signing::merkle::TargetSet;
+use orderly_signing::order::Order;
+use orderly_signing::receipt::Receipt;
+use orderly_signing::verify::{check_receipt_for, verify_order_offline, verify_receipt};
+use orderly_signing::{Digest, InstanceId, Verified};
+use orderly_wire::to_server::KeptOutput;
+use serde::Serialize;
+
+use super::{Layout, TaskFiles, read, read_json};
+use crate::error::{Failure, OrFail as _};
+
+/// What is known of one thing that was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "proof", content = "detail")]
+pub(crate) enum Proof {
+    /// It is as it must be.
+    Right,
+    /// It cannot be checked: why.
+    Unknown(String),
+    /// It is wrong: how.
+    Wrong(String),
+}
+
+/// The verdict on one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Line {
+    /// The instance.
+    pub(crate) instance: InstanceId,
+    /// The final status, as its receipt says.
+    pub(crate) status: Option<String>,
+    /// Its receipt: signed by the instance that it names, for this order.
+    pub(crate) receipt: Proof,
+    /// The stored output against the receipt's digest.
+    pub(crate) output: Proof,
+    /// The stored report against the receipt's digest.
+    pub(crate) report: Proof,
+}
+
+/// The verdict on an invocation.
+#[derive(Debug, Serialize)]
+pub(crate) struct Checked {
+    /// The invocation that the order names.
+    pub(crate) invocation: String,
+    /// The order's digest.
+    pub(crate) order: Digest,
+    /// Names of the keys that signed the order, with their roles.
+    pub(crate) signers: Vec<String>,
+    /// Whether the list of targets is what the order signs.
+    pub(crate) targets: Proof,
+    /// A line for each target.
+    pub(crate) lines: Vec<Line>,
+}
+
+impl Checked {
+    /// Whether nothing is wrong; with `complete` also nothing unknown.
+    pub(crate) fn holds(&self, complete: bool) -> bool {
+        let proofs = self.lines.iter().flat_map(|line| [&line.receipt, &line.output, &line.report]);
+        std::iter::once(&self.targets).chain(proofs).all(|proof| match proof {
+            Proof::Right => true,
+            Proof::Unknown(_) => !complete,
+            Proof::Wrong(_) => false,
+        })
+    }
+
+    /// How many targets have a receipt that is right.
+    pub(crate) fn proven(&self) -> usize {
+        self.lines.iter().filter(|line| line.receipt == Proof::Right).count()
+    }
+}
+
+/// Checks an evidence directory against a keyring.
+///
+/// # Errors
+/// A file cannot be read, or the order itself does not verify: then nothing else matters.
+pub(crate) fn check(dir: &Path, keyring: &Verified<Keyring>) -> Result<Checked, Failure> {
+    let layout = Layout::new(dir);
+    let order = verify_order_offline(&read(&layout.order())?, keyring)
+        .or_not_verified(|| "the order is not to be believed".to_owned())?;
+    let targets: Vec<InstanceId> = read_json(&layout.targets())?
+        .ok_or_else(|| Failure::usage(format!("`{}` is missing", layout.targets().display())))?;
+    let set = check_targets(&order, &targets);
+    let mut lines = Vec::new();
+    for instance in targets {
+        let files = TaskFiles::read(&layout, &instance)?;
+        lines.push(line(&order, instance, &files));
+    }
+    Ok(Checked {
+        invocation: order.invocation.clone(),
+        order: order.digest(),
+        signers: signers(&order, keyring),
+        targets: set,
+        lines,
+    })
+}
+
+/// The keys that signed a document, as people know them.
+pub(crate) fn signers<T>(document: &Verified<T>, keyring: &Keyring) -> Vec<String> {
+    let named = document.signers().iter().map(|signer| {
+        let roles: Vec<&str> = signer.roles.iter().map(|role| role.as_str()).collect();
+        let name = keyring.key(&signer.key_id).map_or_else(|| signer.key_id.to_string(), |entry| entry.name.clone());
+        format!("{name} ({})", roles.join(", "))
+    });
+    named.collect()
+}
+
+fn check_targets(order: &Order, targets: &[InstanceId]) -> Proof {
+    match TargetSet::of_instances(targets.iter().cloned()) {
+        Err(error) => Proof::Wrong(error.to_string()),
+        Ok(set) if set.targets() == order.targets => Proof::Right,
+        Ok(set) => Proof::Wrong(format!(
+            "the order signs {} target(s) with the root {}, the list has {} with {}",
+            order.targets.count,
+            order.targets.root,
+            set.count(),
+            set.root()
+        )),
+    }
+}
+
+fn line(order: &Verified<Order>, instance: InstanceId, files: &TaskFiles) -> Line {
+    let nothing = |why: &str| Proof::Unknown(why.to_owned());
+    let (Some(key), Some(bytes)) = (&files.key, &files.receipt) else {
+        let why = if files.receipt.is_none() { "no receipt: it never ended there" } else { "no key of the instance" };
+        let (receipt, none) = (nothing(why), nothing("no receipt to compare with"));
+        // Output that no receipt vouches for is somebody's word only.
+        return Line { instance, status: None, receipt, output: none.clone(), report: none };
+    };
+    let receipt = match verify_receipt(bytes, key) {
+        Ok(receipt) => receipt,
+        Err(refusal) => {
+            let none = nothing("the receipt is not to be believed");
+            let receipt = Proof::Wrong(refusal.to_string());
+            return Line { instance, status: None, receipt, output: none.clone(), report: none };
+        }
+    };
+    Line {
+        status: Some(receipt.status.clone()),
+        receipt: check_receipt(order, &instance, &receipt),
+        output: check_output(&receipt, files.output.as_ref()),
+        report: check_report(&receipt, files.report.as_deref()),
+        instance,
+    }
+}
+
+fn check_receipt(order: &Verified<Order>, instance: &InstanceId, receipt: &Verified<Receipt>) -> Proof {
+    if receipt.instance != *instance {
+        return Proof::Wrong(format!("it is the receipt of `{}`", receipt.instance));
+    }
+    if let Err(refusal) = check_receipt_for(receipt, &order.digest()) {
+        return Proof::Wrong(refusal.to_string());
+    }
+    if receipt.invocation != order.invocation {
+        return Proof::Wrong(format!("it names the invocation `{}`", receipt.invocation));
+    }
+    Proof::Right
+}
+
+fn check_output(receipt: &Receipt, kept: Option<&KeptOutput>) -> Proof {
+    let Some(kept) = kept else {
+        return match receipt.output.bytes {
+            0 => Proof::Right,
+            bytes => Proof::Unknown(format!("{bytes} bytes of output are not here")),
+        };
+    };
+    let segments = || kept.head.iter().chain(&kept.tail);
+    let here: u64 = segments().map(|segment| segment.data.len() as u64).sum();
+    if here.saturating_add(kept.dropped_bytes) != receipt.output.bytes {
+        return Proof::Wrong(format!(
+            "the receipt says {} bytes, here are {here} and {} dropped",
+            receipt.output.bytes, kept.dropped_bytes
+        ));
+    }
+    if kept.dropped_bytes > 0 {
+        return Proof::Unknown(format!("{} of {} bytes were not kept", kept.dropped_bytes, receipt.output.bytes));
+    }
+    let mut digest = orderly_signing::DigestWriter::new();
+    segments().for_each(|segment| digest.update(&segment.data));
+    let found = digest.finish();
+    if found == receipt.output.sha256 {
+        Proof::Right
+    } else {
+        Proof::Wrong(format!("the receipt says {}, the output has {found}", receipt.output.sha256))
+    }
+}
+
+fn check_report(receipt: &Receipt, report: Option<&[u8]>) -> Proof {
+    match (receipt.report, report) {
+        (None, None) => Proof::Right,
+        (None, Some(_)) => Proof::Wrong("the receipt knows of no report".to_owned()),
+        (Some(_), None) => Proof::Unknown("the report is not here".to_owned()),
+        (Some(expected), Some(report)) => match Digest::of(report) {
+            found if found == expected => Proof::Right,
+            found => Proof::Wrong(format!("the receipt says {expected}, the report has {found}")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! Follows an invocation until all its tasks have ended, or the person leaves.
+//!
+//! Owns the reading of live events, the progress bar, ctrl-c (the first asks the server to stop, the second leaves) and
+//! the summary. When the stream of events breaks off it looks at the invocation again: the store is the truth.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use orderly_signing::InstanceId;
+use orderly_wire::http::event::InvocationEvent;
+use orderly_wire::http::invocation::{InvocationView, StopInvocation};
+use orderly_wire::http::task::{TaskDetail, TaskView};
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::client::{Client, Events};
+use crate::error::{Exit, Failure};
+use crate::live::{Live, Screen as _, Terminal};
+use crate::output::{Printer, Tone};
+use crate::report;
+use crate::status;
+
+/// How often a broken stream is opened again before the failure is told.
+const RECONNECTS_MAX: u32 = 5;
+
+/// Waits between two attempts.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What `--output json` shows of a finished invocation.
+#[derive(Debug, Serialize)]
+struct Finished {
+    invocation: InvocationView,
+    tasks: Vec<TaskDetail>,
+}
+
+/// Follows an invocation to its end and says what the exit code is.
+///
+/// # Errors
+/// The server went away and did not come back.
+pub(crate) async fn follow(client: &Client, printer: &Printer, invocation: &InvocationView) -> Result<Exit, Failure> {
+    let bar = printer.draws_progress().then(|| bar(invocation.targets));
+    let mut following = Following {
+        client,
+        printer,
+        id: invocation.id.clone(),
+        live: Live::new(invocation.targets > 1, !std::io::stdout().is_terminal()),
+        screen: Terminal { printer, bar },
+        tasks: BTreeMap::new(),
+        ended: false,
+    };
+    let left = following.to_the_end().await?;
+    if let Some(bar) = following.screen.bar.take() {
+        bar.finish_and_clear();
+    }
+    if left {
+        printer.remark(&format!("left; `orderly invocation follow {}` goes on", invocation.id));
+        return Ok(Exit::Interrupted);
+    }
+    following.summary().await
+}
+
+struct Following<'a> {
+    client: &'a Client,
+    printer: &'a Printer,
+    id: String,
+    live: Live,
+    screen: Terminal<'a>,
+    tasks: BTreeMap<InstanceId, TaskView>,
+    ended: bool,
+}
+
+impl Following<'_> {
+    /// Answers whether the person left before the end.
+    async fn to_the_end(&mut self) -> Result<bool, Failure> {
+        let mut interrupts = 0u32;
+        let mut reconnects = 0u32;
+        let path = format!("/v1/invocations/{}/events", self.id);
+        loop {
+            let problem = match self.client.events(&path).await {
+                Ok(mut events) => match self.read(&mut events, &mut interrupts).await {
+                    Ok(Some(left)) => return Ok(left),
+                    Ok(None) => Failure::server("the server closed the stream of events"),
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            };
+            reconnects += 1;
+            if reconnects > RECONNECTS_MAX {
+                return Err(problem.hint(format!("the tasks go on; `orderly invocation show {}` looks again", self.id)));
+            }
+            self.screen.remark(&format!("{problem}; looking again"));
+            tokio::select! {
+                () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+                _ = tokio::signal::ctrl_c() => return Ok(true),
+            }
+        }
+    }
+
+    /// Answers `Some(left)` at the end, nothing where the stream ended too early.
+    async fn read(&mut self, events: &mut Events, interrupts: &mut u32) -> Result<Option<bool>, Failure> {
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event?,
+                _ = tokio::signal::ctrl_c() => {
+                    *interrupts += 1;
+                    if *interrupts > 1 {
+                        return Ok(Some(true));
+                    }
+                    self.screen.remark("asking the server to stop it; ctrl-c again leaves without waiting");
+                    let path = format!("/v1/invocations/{}/stop", self.id);
+                    if let Err(failure) = self.client.post_only(&path, &StopInvocation::default()).await {
+                        self.screen.remark(&format!("it was not stopped: {failure}"));
+                    }
+                    continue;
+                }
+            };
+            let Some(event) = event else {
+                return Ok(None);
+            };
+            if self.printer.format() == Format::Jsonl {
+                self.printer.json(&event, false);
+            }
+            self.apply(event).await?;
+            if self.ended {
+                return Ok(Some(false));
+            }
+        }
+    }
+
+    async fn apply(&mut self, event: InvocationEvent) -> Result<(), Failure> {
+        match event {
+            InvocationEvent::Task(task) => self.task(*task).await,
+            InvocationEvent::Output { instance, offset, segments } => {
+                if self.printer.is_table() {
+                    let name = self.name(&instance);
+                    self.live.chunk(&mut self.screen, &instance, &name, offset, &segments);
+                }
+                Ok(())
+            }
+            InvocationEvent::Progress { instance, done, total, message } => {
+                let name = self.name(&instance);
+                if let Some(bar) = &self.screen.bar {
+                    let share = if total > 0 { format!("{done}/{total} ") } else { String::new() };
+                    bar.set_prefix(crate::output::printable(&format!("{name}: {share}{message}")));
+                }
+                Ok(())
+            }
+            InvocationEvent::Counts { counts, .. } => {
+                self.counts(&counts);
+                Ok(())
+            }
+            InvocationEvent::Lagged => self.look_again().await,
+            InvocationEvent::End { counts, .. } => {
+                self.counts(&counts);
+                // Some task may have ended while events were left out.
+                if self.tasks.values().any(|task| !status::is_final(&task.status)) {
+                    self.look_again().await?;
+                }
+                self.ended = true;
+                Ok(())
+            }
+        }
+    }
+
+    async fn task(&mut self, task: TaskView) -> Result<(), Failure> {
+        let before = self.tasks.insert(task.instance.clone(), task.clone());
+        let ended_now = status::is_final(&task.status) && before.is_none_or(|before| !status::is_final(&before.status));
+        if ended_now && self.printer.is_table() {
+            let missing = task.output_bytes > self.live.shown(&task.instance);
+            let detail: Option<TaskDetail> = match missing {
+                true => Some(self.client.get(&self.task_path(&task.instance)).await?),
+                false => None,
+            };
+            let kept = detail.as_ref().and_then(|detail| detail.output.as_ref());
+            self.live.finish(&mut self.screen, &task.instance, &task.instance_name, kept);
+        }
+        Ok(())
+    }
+
+    async fn look_again(&mut self) -> Result<(), Failure> {
+        let tasks: Vec<TaskView> = self.client.all(&format!("/v1/invocations/{}/tasks", self.id)).await?;
+        for task in tasks {
+            self.task(task).await?;
+        }
+        Ok(())
+    }
+
+    fn counts(&self, counts: &BTreeMap<String, u64>) {
+        if let Some(bar) = &self.screen.bar {
+            let done = counts.iter().filter(|(name, _)| status::is_final(name)).map(|(_, count)| count).sum();
+            bar.set_position(done);
+            bar.set_message(status::counts(counts));
+        }
+    }
+
+    fn name(&self, instance: &InstanceId) -> String {
+        self.tasks.get(instance).map_or_else(|| instance.to_string(), |task| task.instance_name.clone())
+    }
+
+    fn task_path(&self, instance: &InstanceId) -> String {
+        format!("/v1/invocations/{}/tasks/{instance}", self.id)
+    }
+
+    /// Shows how it came out and says the exit code.
+    async fn summary(&self) -> Result<Exit, Failure> {
+        let invocation: InvocationView = self.client.get(&format!("/v1/invocations/{}", self.id)).await?;
+        let exit = status::exit(&invocation.counts);
+        match self.printer.format() {
+            Format::Jsonl => return Ok(exit),
+            Format::Json => {
+                let mut tasks = Vec::new();
+                for instance in self.tasks.keys() {
+                    tasks.push(self.client.get(&self.task_path(instance)).await?);
+                }
+                self.printer.json(&Finished { invocation, tasks }, true);
+                return Ok(exit);
+            }
+            Format::Table => {}
+        }
+        if invocation.kind == "plugin" {
+            for task in self.tasks.values() {
+                let detail: TaskDetail = self.client.get(&self.task_path(&task.instance)).await?;
+                if self.tasks.len() > 1 {
+                    self.printer.line(&format!("── {} ──", detail.view.instance_name));
+                }
+                if let Some(found) = &detail.report {
+                    report::show(self.printer, found);
+                }
+            }
+        }
+        if self.tasks.len() > 1 {
+            let rows = self.tasks.values().map(status::row).collect();
+            self.printer.remark_table(&status::HEADER, rows);
+            self.printer.remark(&format!("{}: {}", invocation.status, status::counts(&invocation.counts)));
+        } else if let Some(task) = self.tasks.values().next().filter(|task| task.status != "Success") {
+            let tone = status::tone(&task.status);
+            self.printer.remark(&format!(
+                "{}: {}",
+                self.printer.paint_error(&task.status, tone),
+                status::explanation(task)
+            ));
+        } else {
+            let note = format!("{} {}", invocation.status, self.id);
+            self.printer.remark(&self.printer.paint_error(&note, Tone::Dim));
+        }
+        Ok(exit)
+    }
+}
+
+fn bar(targets: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(targets), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} {prefix}") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,274 @@
+//! From what a person asked to the order that their key signs.
+//!
+//! Owns ids, digests, times and the target root of orders made here. Everything in an order comes from the command line
+//! and files of this machine, or from documents that verified under the keyring; of what a server says only instance
+//! ids go in, which certify themselves.
+
+use std::collections::BTreeMap;
+
+use orderly_model::id::{InvocationId, OrderId};
+use orderly_signing::merkle::TargetSet;
+use orderly_signing::order::{Action, Order, ScriptKind, Termination};
+use orderly_signing::{Digest, Envelope, InstanceId, SecretKey};
+use orderly_wire::http::invocation::{CreateInvocation, Run, RunPlugin, RunScript, Targets};
+
+use crate::error::{Failure, OrFail as _};
+
+/// How far an instance's clock may be behind this machine's: an order may be accepted this long before it was signed.
+const CLOCK_SLACK_MS: i64 = 5 * 60 * 1000;
+
+/// A script as the person asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Script {
+    /// What runs it.
+    pub(crate) interpreter: ScriptKind,
+    /// The bytes.
+    pub(crate) content: Vec<u8>,
+    /// The user to run as.
+    pub(crate) user: Option<String>,
+    /// The working directory.
+    pub(crate) cwd: Option<String>,
+    /// Seconds.
+    pub(crate) timeout_s: u32,
+    /// Environment variables.
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Bytes of output to keep.
+    pub(crate) output_bytes: u32,
+}
+
+/// A plugin as the person asked for it, with digests that a verified approval names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plugin {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// SHA-256 of the component.
+    pub(crate) component: Digest,
+    /// SHA-256 of the manifest.
+    pub(crate) manifest: Digest,
+    /// Values of its parameters.
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// Seconds.
+    pub(crate) timeout_s: u32,
+    /// Bytes of output to keep.
+    pub(crate) output_bytes: u32,
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A script.
+    Script(Script),
+    /// A plugin.
+    Plugin(Plugin),
+}
+
+impl Work {
+    fn action(&self) -> Action {
+        match self.clone() {
+            Self::Script(script) => Action::Script {
+                interpreter: script.interpreter,
+                content: Digest::of(&script.content),
+                content_bytes: script.content.len() as u64,
+                user: script.user,
+                cwd: script.cwd,
+                timeout_s: script.timeout_s,
+                termination: Termination::ProcessTree,
+                environment: script.environment,
+                output_bytes: script.output_bytes,
+            },
+            Self::Plugin(plugin) => Action::Plugin {
+                name: plugin.name,
+                version: plugin.version,
+                component: plugin.component,
+                manifest: plugin.manifest,
+                parameters: plugin.parameters,
+                timeout_s: plugin.timeout_s,
+                output_bytes: plugin.output_bytes,
+            },
+        }
+    }
+
+    fn run(&self) -> Run {
+        match self.clone() {
+            Self::Script(script) => Run::Script(RunScript {
+                interpreter: interpreter_name(script.interpreter).to_owned(),
+                content: script.content,
+                user: script.user,
+                cwd: script.cwd,
+                timeout_s: Some(script.timeout_s),
+                environment: script.environment,
+                output_bytes: Some(script.output_bytes),
+            }),
+            Self::Plugin(plugin) => Run::Plugin(RunPlugin {
+                name: plugin.name,
+                version: Some(plugin.version),
+                parameters: plugin.parameters,
+                timeout_s: Some(plugin.timeout_s),
+                output_bytes: Some(plugin.output_bytes),
+            }),
+        }
+    }
+}
+
+/// The name of an interpreter in a request.
+const fn interpreter_name(kind: ScriptKind) -> &'static str {
+    match kind {
+        ScriptKind::Shell => "shell",
+        ScriptKind::PowerShell => "power-shell",
+        ScriptKind::Bat => "bat",
+    }
+}
+
+/// What all orders of one request have.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    /// On whose behalf, for people.
+    pub(crate) principal: String,
+    /// The instances, each once.
+    pub(crate) instances: Vec<InstanceId>,
+    /// Seconds within which an instance must have accepted it.
+    pub(crate) deadline_s: u32,
+    /// A name for people.
+    pub(crate) name: Option<String>,
+    /// This machine's clock.
+    pub(crate) now_ms: i64,
+}
+
+/// Builds and signs an order.
+///
+/// # Errors
+/// No or too many instances, a value out of bounds, or no random bytes.
+pub(crate) fn sign(work: &Work, frame: &Frame, key: &SecretKey) -> Result<Envelope, Failure> {
+    let targets = TargetSet::of_instances(frame.instances.iter().cloned())
+        .or_usage(|| "these instances cannot be the targets of an order".to_owned())?;
+    let order = Order {
+        version: 1,
+        order: OrderId::new(frame.now_ms, random()?).to_string(),
+        invocation: InvocationId::new(frame.now_ms, random()?).to_string(),
+        principal: frame.principal.clone(),
+        issued_ms: frame.now_ms,
+        not_before_ms: frame.now_ms.saturating_sub(CLOCK_SLACK_MS).max(0),
+        expires_ms: frame.now_ms.saturating_add(i64::from(frame.deadline_s).saturating_mul(1000)),
+        targets: targets.targets(),
+        action: work.action(),
+    };
+    orderly_signing::sign::sign_order(&order, key).or_usage(|| "this cannot be made an order".to_owned())
+}
+
+/// The request that carries the work and, where a person signed, the order.
+pub(crate) fn request(work: &Work, frame: &Frame, order: Option<&Envelope>) -> CreateInvocation {
+    CreateInvocation {
+        run: work.run(),
+        targets: Targets::Instances(frame.instances.clone()),
+        order: order.map(Envelope::to_json),
+        delivery_deadline_s: Some(frame.deadline_s),
+        name: frame.name.clone(),
+    }
+}
+
+fn random() -> Result<[u8; 10], Failure> {
+    let mut bytes = [0; 10];
+    getrandom::fill(&mut bytes).or_setup(|| "the system gives no random bytes".to_owned())?;
+    Ok(bytes)
+}
+
+/// The script of the words after `--`: one word is taken as a script, several are one command with its arguments, each
+/// quoted so that the shell sees exactly these words.
+pub(crate) fn script_of_words(words: &[String]) -> Vec<u8> {
+    let mut script = match words {
+        [script] => script.clone(),
+        words => words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "),
+    };
+    if !script.ends_with('\n') {
+        script.push('\n');
+    }
+    script.into_bytes()
+}
+
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | ',' | '+' | '@' | '%');
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use orderly_signing::envelope::ORDER_TYPE;
+    use orderly_signing::merkle::verify_target;
+
+    use super::*;
+
+    fn instance(seed: u8) -> InstanceId {
+        InstanceId::of(&SecretKey::from_seed([seed; 32]).public())
+    }
+
+    fn frame() -> Frame {
+        Frame {
+            principal: "alice".to_owned(),
+            instances: vec![instance(1), instance(2)],
+            deadline_s: 60,
+            name: None,
+            now_ms: 1_764_000_000_000,
+        }
+    }
+
+    fn work() -> Work {
+        Work::Script(Script {
+            interpreter: ScriptKind::Shell,
+            content: b"echo hi\n".to_vec(),
+            user: Some("root".to_owned()),
+            cwd: None,
+            timeout_s: 60,
+            environment: BTreeMap::new(),
+            output_bytes: 1024,
+        })
+    }
+
+    #[test]
+    fn the_order_says_what_was_asked() {
+        let envelope = sign(&work(), &frame(), &SecretKey::from_seed([9; 32])).unwrap();
+        assert_eq!(envelope.payload_type, ORDER_TYPE);
+        let order: Order = serde_json::from_slice(&envelope.payload).unwrap();
+        assert_eq!(order.expires_ms - order.issued_ms, 60_000);
+        assert_eq!(order.targets.count, 2);
+        let set = TargetSet::of_instances(frame().instances).unwrap();
+        let proof = set.proof(&instance(2)).unwrap();
+        assert!(verify_target(&order.targets, &instance(2), Digest::ZERO, &proof));
+        let Action::Script { content, content_bytes, user, .. } = order.action else { panic!("a script") };
+        assert_eq!((content, content_bytes, user.as_deref()), (Digest::of(b"echo hi\n"), 8, Some("root")));
+    }
+
+    #[test]
+    fn two_orders_never_have_one_id() {
+        let key = SecretKey::from_seed([9; 32]);
+        let id = || {
+            let order: Order = serde_json::from_slice(&sign(&work(), &frame(), &key).unwrap().payload).unwrap();
+            (order.order, order.invocation)
+        };
+        assert_ne!(id(), id());
+    }
+
+    #[test]
+    fn no_instance_or_one_twice_is_refused() {
+        let key = SecretKey::from_seed([9; 32]);
+        assert!(sign(&work(), &Frame { instances: vec![], ..frame() }, &key).is_err());
+        assert!(sign(&work(), &Frame { instances: vec![instance(1), instance(1)], ..frame() }, &key).is_err());
+    }
+
+    #[test]
+    fn several_words_are_one_command_and_one_word_is_a_script() {
+        let script = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            String::from_utf8(script_of_words(&words)).unwrap()
+        };
+        assert_eq!(script(&["df -h | grep root"]), "df -h | grep root\n");
+        assert_eq!(script(&["ls", "-l", "my file"]), "ls -l 'my file'\n");
+        assert_eq!(script(&["echo", "it's", "$HOME", ""]), "echo 'it'\\''s' '$HOME' ''\n");
+    }
+}
