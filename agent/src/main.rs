@@ -1,2 +1,7 @@
-//! x
-fn main(){}
+//! `orderly-agent`: see the library of the same name.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orderly_agent::main()
+}

@@ -1,0 +1,187 @@
+//! `agent.toml`: what the owner of this instance decides about it.
+//!
+//! Owns the file's form and its defaults. It can only narrow what the fleet's policy allows. Read once at the start; an
+//! unknown name, a value out of range and a file that others may write are refused, all faults at once, and never
+//! replaced by a default.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use orderly_model::policy::LocalPolicy;
+use serde::Deserialize;
+
+/// The file's name in the data directory.
+pub(crate) const NAME: &str = "agent.toml";
+
+/// The configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// It cannot be read.
+    #[error("configuration `{path}` cannot be read", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Others may change it.
+    #[error("configuration `{path}` may be written by others than its owner: `chmod go-w {path}`", path = path.display())]
+    Writable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It does not parse.
+    #[error("configuration `{path}` is refused:\n{told}", path = path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        told: String,
+    },
+    /// Values are out of range.
+    #[error("configuration `{path}` is refused:\n{}", faults.join("\n"), path = path.display())]
+    Faults {
+        /// The file.
+        path: PathBuf,
+        /// Every fault.
+        faults: Vec<String>,
+    },
+}
+
+/// As people write it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    heartbeat_s: Option<u64>,
+    wasmc: Option<PathBuf>,
+    running_max: Option<usize>,
+    queued_max: Option<usize>,
+    grace_s: Option<u64>,
+    policy: Option<LocalPolicy>,
+}
+
+/// As the agent uses it.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Time between heart-beats; the server's wish where absent.
+    pub heartbeat: Option<Duration>,
+    /// The program that compiles plugins.
+    pub wasmc: PathBuf,
+    /// Tasks that run at the same time.
+    pub running_max: usize,
+    /// Accepted tasks that wait for their turn.
+    pub queued_max: usize,
+    /// Time between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// What is allowed on this instance.
+    pub policy: LocalPolicy,
+}
+
+impl Config {
+    /// Reads the file; where it is absent all defaults hold, unless the command line named it.
+    ///
+    /// # Errors
+    /// It cannot be read, others may write it, or it is not right.
+    pub(crate) fn load(path: &Path, named: bool) -> Result<Self, ConfigError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => String::new(),
+            Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
+        };
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o022 != 0) {
+            return Err(ConfigError::Writable { path: path.to_owned() });
+        }
+        Self::parse(&text).map_err(|fault| match fault {
+            Fault::Parse(told) => ConfigError::Parse { path: path.to_owned(), told },
+            Fault::Values(faults) => ConfigError::Faults { path: path.to_owned(), faults },
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let raw: RawConfig = toml::from_str(text).map_err(|error| Fault::Parse(error.to_string()))?;
+        let mut faults = Vec::new();
+        let mut within = |name: &str, value: Option<u64>, least: u64, most: u64| {
+            if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
+                faults.push(format!("`{name}` is {value}, write {least} to {most}"));
+            }
+        };
+        let count = |value: Option<usize>| value.map(|value| value as u64);
+        within("heartbeat_s", raw.heartbeat_s, 1, 3600);
+        within("running_max", count(raw.running_max), 1, 64);
+        within("queued_max", count(raw.queued_max), 0, 1000);
+        within("grace_s", raw.grace_s, 0, 300);
+        if let Some(wasmc) = raw.wasmc.as_ref().filter(|wasmc| !wasmc.is_absolute()) {
+            faults.push(format!("`wasmc` is `{}`, write an absolute path", wasmc.display()));
+        }
+        if !faults.is_empty() {
+            return Err(Fault::Values(faults));
+        }
+        Ok(Self {
+            heartbeat: raw.heartbeat_s.map(Duration::from_secs),
+            wasmc: raw.wasmc.unwrap_or_else(beside_us),
+            running_max: raw.running_max.unwrap_or(4),
+            queued_max: raw.queued_max.unwrap_or(64),
+            grace: Duration::from_secs(raw.grace_s.unwrap_or(5)),
+            policy: raw.policy.unwrap_or_default(),
+        })
+    }
+}
+
+/// `orderly-wasmc` in the directory of this program.
+fn beside_us() -> PathBuf {
+    let name = "orderly-wasmc";
+    std::env::current_exe().map_or_else(|_| name.into(), |program| program.with_file_name(name))
+}
+
+enum Fault {
+    Parse(String),
+    Values(Vec<String>),
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path, true)
+    }
+
+    #[test]
+    fn an_absent_file_means_all_defaults_unless_it_was_named() {
+        let path = Path::new("/no/such/agent.toml");
+        let config = Config::load(path, false).unwrap();
+        assert_eq!((config.running_max, config.queued_max, config.grace), (4, 64, Duration::from_secs(5)));
+        assert!(matches!(Config::load(path, true), Err(ConfigError::Read { .. })));
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let error = load("heartbeat_s = 0\nrunning_max = 65\nwasmc = \"x\"\n").unwrap_err().to_string();
+        for part in ["heartbeat_s", "running_max", "wasmc"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_their_line() {
+        let error = load("running_max = 2\nrunningmax = 2\n").unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("runningmax"), "{error}");
+        assert!(load("[policy]\nno_such_rule = true\n").is_err());
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o662)).unwrap();
+        assert!(Config::load(&path, true).unwrap_err().to_string().contains("chmod go-w"));
+    }
+}

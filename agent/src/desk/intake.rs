@@ -1,0 +1,332 @@
+//! Taking an order in: the nine checks in their order, then the promise.
+//!
+//! Owns what happens between an offer and "accepted", "refused" or a stop. An order that is in the journal already is
+//! answered with its state and never checked or started again: its digest is over all that was signed, so it is the
+//! very order that was checked when it came first. Every refusal is reported with a receipt.
+
+use std::rc::Rc;
+
+use orderly_model::task::{ResultCode, TaskStatus};
+use orderly_signing::Envelope;
+use orderly_signing::digest::Digest;
+use orderly_signing::error::Check;
+use orderly_signing::order::{Action, Order};
+use orderly_signing::verify::Verified;
+use orderly_wire::to_agent::Offer;
+use orderly_wire::to_server::{Report, ReportEvent};
+use tokio_util::sync::CancellationToken;
+
+use super::work::{Job, Task};
+use super::{Active, Desk, Phase, State};
+use crate::clock::{effective_ms, floor_after_order, local_ms};
+use crate::exec::{Outcome, chain};
+use crate::journal::record::Record;
+use crate::journal::{self, Journal, Known};
+use crate::policy::{self, Gate, Refused};
+
+/// How long a stop for an order that never came is remembered: longer than any order can wait to be delivered.
+const STOP_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+
+/// Room in the journal that is always set aside for refusals and stops.
+const HEADROOM_BYTES: u64 = 32 * 1024;
+
+/// What the bytes of an offer say of themselves. Believed of it: the digest.
+struct Claims {
+    digest: Digest,
+    invocation: Option<String>,
+}
+
+impl Claims {
+    fn of(bytes: &[u8]) -> Self {
+        let Ok(envelope) = Envelope::parse(bytes) else {
+            // Not even an envelope: the server finds its offer again by the digest of what it sent.
+            return Self { digest: Digest::of(bytes), invocation: None };
+        };
+        let order = serde_json::from_slice::<Order>(&envelope.payload).ok();
+        let invocation = order.filter(|order| order.validate().is_ok()).map(|order| order.invocation);
+        Self { digest: envelope.digest(), invocation }
+    }
+}
+
+impl Desk {
+    /// Checks an offer, and accepts it, refuses it or does what its stop says.
+    pub(super) async fn intake(self: Rc<Self>, offer: Offer) {
+        let claims = Claims::of(&offer.order);
+        if self.answered(&claims.digest) {
+            return;
+        }
+        let Some(stop) = self.begin(claims.digest) else { return };
+        let order = match self.verified(&offer) {
+            Ok(order) => order,
+            Err(refused) => return self.refuse(&claims, None, &refused),
+        };
+        if let Action::Stop { order: target, invocation } = &order.action {
+            self.state.borrow_mut().active.remove(&claims.digest);
+            return self.stop(&order, *target, invocation);
+        }
+        let live = offer.live;
+        match self.admit(&order, offer).await {
+            Ok(job) => self.accept(&claims, &order, job, live, stop),
+            Err(refused) => self.refuse(&claims, Some(&order), &refused),
+        }
+    }
+
+    /// Whether the order is known; then its state is told again.
+    fn answered(&self, order: &Digest) -> bool {
+        let mut state = self.state.borrow_mut();
+        let Some(known) = state.journal.known(order) else { return false };
+        if let Some(seq) = state.journal.first_report_about(order) {
+            drop(state);
+            self.tell_again(seq);
+            return true;
+        }
+        let again = match known {
+            Known::Open { .. } => Ok(Some((None, ReportEvent::Accepted { at_ms: local_ms() }))),
+            Known::Ended => state.journal.ended(order).map(|ended| {
+                ended.map(|(invocation, finished)| (invocation, ReportEvent::Finished(Box::new(finished))))
+            }),
+        };
+        let told = again.and_then(|again| {
+            let Some((invocation, event)) = again else { return Ok(()) };
+            let invocation = invocation.or_else(|| state.journal.invocation(order));
+            let report = report(&state.journal, *order, invocation, event);
+            state.journal.append(&[report])
+        });
+        if let Err(error) = told {
+            tracing::warn!(%order, error = %chain(&error), "the state of a known order cannot be told again");
+        }
+        drop(state);
+        self.outbox.notify_one();
+        true
+    }
+
+    fn tell_again(&self, seq: u64) {
+        let lowest = self.rewind.get().map_or(seq, |other| other.min(seq));
+        self.rewind.set(Some(lowest));
+        self.outbox.notify_one();
+    }
+
+    /// Marks the order as being checked; nothing where it is already.
+    fn begin(&self, order: Digest) -> Option<CancellationToken> {
+        let mut state = self.state.borrow_mut();
+        if state.active.contains_key(&order) {
+            return None;
+        }
+        let stop = CancellationToken::new();
+        state.active.insert(order, Active { stop: stop.clone(), phase: Phase::Checking, room: 0 });
+        Some(stop)
+    }
+
+    /// Checks 1 to 5.
+    fn verified(&self, offer: &Offer) -> Result<Verified<Order>, Refused> {
+        let state = self.state.borrow();
+        let gate = self.gate(&state);
+        let order = gate.order(&offer.order, &offer.proof)?;
+        policy::not_replayed(&state.journal, &order)?;
+        Ok(order)
+    }
+
+    fn gate<'a>(&'a self, state: &'a State) -> Gate<'a> {
+        Gate {
+            keyring: &state.keyring,
+            me: self.identity.id(),
+            local: &self.config.policy,
+            sandbox: &self.facts.sandbox,
+            now_ms: effective_ms(local_ms(), state.journal.floor_ms()),
+        }
+    }
+
+    /// Checks 6 to 8, with the content or the component at hand afterwards.
+    async fn admit(&self, order: &Verified<Order>, offer: Offer) -> Result<Job, Refused> {
+        match &order.action {
+            Action::Script { content, content_bytes, .. } => {
+                let admitted = self.gate(&self.state.borrow()).script(order, offer.content.as_deref())?;
+                let bytes = match offer.content {
+                    Some(bytes) => bytes,
+                    None => self.fetched(*content, *content_bytes).await?,
+                };
+                order.check_content(&bytes)?;
+                Ok(Job::script(order, admitted, bytes))
+            }
+            Action::Plugin { .. } => {
+                let admitted = self.gate(&self.state.borrow()).plugin(order, offer.plugin.as_ref())?;
+                let component = {
+                    let _one = self.fetching.acquire().await;
+                    let (digest, bytes) = (admitted.plugin.component, admitted.component_bytes);
+                    self.artifacts
+                        .component(digest, bytes)
+                        .await
+                        .map_err(|error| Refused::because(Check::Content, chain(&error)))?
+                };
+                Ok(Job::plugin(order, admitted, component))
+            }
+            Action::Stop { .. } => Err(Refused::because(Check::Payload, "a stop is not work")),
+        }
+    }
+
+    async fn fetched(&self, digest: Digest, bytes: u64) -> Result<Vec<u8>, Refused> {
+        let _one = self.fetching.acquire().await;
+        self.artifacts.fetch(digest, bytes).await.map_err(|error| Refused::because(Check::Content, chain(&error)))
+    }
+
+    /// Check 9: the promise on the disk, then the work.
+    fn accept(
+        self: &Rc<Self>,
+        claims: &Claims,
+        order: &Verified<Order>,
+        job: Job,
+        live: bool,
+        stop: CancellationToken,
+    ) {
+        let digest = order.digest();
+        let mut state = self.state.borrow_mut();
+        if self.closing.is_cancelled() {
+            // Nothing is promised, so the next agent gets the offer again.
+            state.active.remove(&digest);
+            return;
+        }
+        if stop.is_cancelled() {
+            drop(state);
+            let outcome = Outcome::without_run(TaskStatus::Cancelled, None, "it was stopped before it was accepted");
+            return self.end_unaccepted(digest, Some(order), &order.invocation, order.expires_ms, outcome);
+        }
+        let waiting = state.active.values().filter(|active| active.phase == Phase::Accepted).count();
+        let most = self.config.running_max + self.config.queued_max;
+        if waiting >= most {
+            drop(state);
+            let reason = format!(
+                "{most} tasks run or wait on this instance, the most that it takes (`running_max` and `queued_max`): try again later"
+            );
+            return self.refuse(claims, Some(order), &Refused::lacking(ResultCode::TaskConcurrencyLimit, reason));
+        }
+        let now_ms = local_ms();
+        let task = Task { order: digest, invocation: order.invocation.clone(), job, live, stop };
+        let room = task.job.room();
+        let mut records = vec![journal::seen(
+            digest,
+            Some(order.order.clone()),
+            Some(order.invocation.clone()),
+            now_ms,
+            order.expires_ms,
+        )];
+        records.extend(self.trees.planned(&task.tree_name()).map(|tree| journal::tree(digest, tree)));
+        records.extend(raised(&state, order));
+        records.push(report(
+            &state.journal,
+            digest,
+            Some(order.invocation.clone()),
+            ReportEvent::Accepted { at_ms: now_ms },
+        ));
+        let total = state.active.values().map(|active| active.room).sum::<u64>() + room + HEADROOM_BYTES;
+        if let Err(error) = state.journal.reserve(total).and_then(|()| state.journal.append(&records)) {
+            drop(state);
+            let refused = Refused::because(
+                Check::Journal,
+                format!("the order cannot be recorded, so it is not run: {}", chain(&error)),
+            );
+            return self.refuse(claims, Some(order), &refused);
+        }
+        if let Some(active) = state.active.get_mut(&digest) {
+            active.phase = Phase::Accepted;
+            active.room = room;
+        }
+        drop(state);
+        tracing::info!(invocation.id = %task.invocation, order = %digest, "accepted");
+        self.outbox.notify_one();
+        self.tasks.spawn_local(Rc::clone(self).work(task));
+    }
+
+    /// Answers with a refusal. Where the disk is full the answer is at least sent.
+    fn refuse(&self, claims: &Claims, order: Option<&Verified<Order>>, refused: &Refused) {
+        let check = refused.check.map_or("none", Check::code);
+        tracing::warn!(order = %claims.digest, check, reason = %refused.reason, "refused");
+        let finished = self.refusal(claims.digest, claims.invocation.as_deref(), refused);
+        let replayed = refused.check == Some(Check::Replay);
+        let id = order.filter(|_| !replayed).map(|order| order.order.clone());
+        let expires_ms = order.map_or(0, |order| order.expires_ms);
+        let seen = journal::seen(claims.digest, id, claims.invocation.clone(), local_ms(), expires_ms);
+        self.answer(claims.digest, claims.invocation.clone(), vec![seen], ReportEvent::Finished(Box::new(finished)));
+    }
+
+    /// Ends an order that was never accepted.
+    fn end_unaccepted(
+        &self,
+        digest: Digest,
+        order: Option<&Verified<Order>>,
+        invocation: &str,
+        expires_ms: i64,
+        outcome: Outcome,
+    ) {
+        let finished = self.finished(digest, invocation, outcome);
+        let id = order.map(|order| order.order.clone());
+        let seen = journal::seen(digest, id, Some(invocation.to_owned()), local_ms(), expires_ms);
+        self.answer(digest, Some(invocation.to_owned()), vec![seen], ReportEvent::Finished(Box::new(finished)));
+    }
+
+    fn answer(&self, digest: Digest, invocation: Option<String>, mut records: Vec<Record>, event: ReportEvent) {
+        let mut state = self.state.borrow_mut();
+        state.active.remove(&digest);
+        let told = report(&state.journal, digest, invocation, event);
+        records.push(told.clone());
+        if let Err(error) = state.journal.append(&records) {
+            tracing::error!(order = %digest, error = %chain(&error), "an answer is sent but not recorded");
+            if let Record::Report(told) = told {
+                state.journal.tell_unrecorded(*told);
+            }
+        }
+        drop(state);
+        self.outbox.notify_one();
+    }
+
+    /// Does what a verified stop says. Needs no record of its own: stopping twice is stopping once, and its receipt is
+    /// the stopped task's.
+    fn stop(&self, stop: &Verified<Order>, target: Digest, invocation: &str) {
+        let mut state = self.state.borrow_mut();
+        let phase = state.active.get(&target).map(|active| (active.phase, active.stop.clone()));
+        match (phase, state.journal.known(&target)) {
+            (Some((Phase::Checking, token)), _) => token.cancel(),
+            (Some((Phase::Accepted, token)), known) => {
+                if known == Some(Known::Open { stopping: false }) {
+                    let event = ReportEvent::Stopping { at_ms: local_ms() };
+                    let mut records: Vec<_> = raised(&state, stop).into_iter().collect();
+                    records.push(report(&state.journal, target, Some(invocation.to_owned()), event));
+                    if let Err(error) = state.journal.append(&records) {
+                        tracing::warn!(order = %target, error = %chain(&error), "a stop is followed but not recorded");
+                    }
+                }
+                tracing::info!(invocation.id = invocation, order = %target, "stopping");
+                token.cancel();
+                drop(state);
+                self.outbox.notify_one();
+            }
+            (None, Some(_)) => {
+                drop(state);
+                self.answered(&target);
+            }
+            (None, None) => {
+                drop(state);
+                let outcome = Outcome::without_run(
+                    TaskStatus::Cancelled,
+                    None,
+                    "it was stopped before it arrived, and will not run",
+                );
+                self.end_unaccepted(target, None, invocation, stop.expires_ms.saturating_add(STOP_KEPT_MS), outcome);
+            }
+        }
+    }
+}
+
+/// A report with the next sequence number.
+pub(super) fn report(journal: &Journal, order: Digest, invocation: Option<String>, event: ReportEvent) -> Record {
+    Record::Report(Box::new(Report { seq: journal.next_seq(), order, invocation, generation: 1, event }))
+}
+
+fn raised(state: &State, order: &Verified<Order>) -> Option<Record> {
+    let floor = floor_after_order(state.journal.floor_ms(), order, &state.keyring);
+    (floor > state.journal.floor_ms()).then(|| journal::floor(floor))
+}
+
+/// What a task is called that the agent did not see to its end.
+pub(super) fn interrupted(reason: &str) -> Outcome {
+    Outcome::without_run(TaskStatus::Error, Some(ResultCode::ExecutionInterrupted), reason)
+}

@@ -1,0 +1,40 @@
+//! What an earlier agent left behind: tasks that it accepted and did not see to their end.
+//!
+//! Owns ending what is left of their process trees, and telling so. Runs once, before the link is made, so that no
+//! server hears of an end while something of the task is alive. A task is never run again by guess.
+
+use std::time::Duration;
+
+use orderly_host::platform::Tree;
+
+use super::Desk;
+use super::intake::interrupted;
+use crate::exec::chain;
+
+impl Desk {
+    /// Ends and reports all tasks that an earlier agent left unfinished.
+    pub(crate) async fn recover(&self) {
+        let unfinished = self.state.borrow().journal.unfinished();
+        for task in unfinished {
+            let reason = match &task.tree {
+                None => "the agent ended before the task began; it has not run".to_owned(),
+                Some(identity) => match end(identity).await {
+                    Ok(true) => "the agent ended while the task ran; what was left of it has been ended".to_owned(),
+                    Ok(false) => "the agent ended after it had accepted the task; nothing of the task is alive, how far it came is not known".to_owned(),
+                    Err(error) => format!("the agent ended while the task ran, and what is left of it could not be ended: {error}"),
+                },
+            };
+            let invocation = task.invocation.unwrap_or_default();
+            tracing::warn!(invocation.id = invocation, order = %task.order, reason, "interrupted");
+            self.conclude(task.order, &invocation, interrupted(&reason)).await;
+        }
+    }
+}
+
+/// Ends a tree; says whether anything of it was alive.
+async fn end(identity: &orderly_host::platform::TreeIdentity) -> Result<bool, String> {
+    let tree = Tree::reopen(identity).map_err(|error| chain(&error))?;
+    let alive = !tree.is_empty().map_err(|error| chain(&error))?;
+    tree.terminate(Duration::ZERO).await.map_err(|error| chain(&error))?;
+    Ok(alive)
+}

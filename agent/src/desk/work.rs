@@ -1,0 +1,208 @@
+//! Carrying out what was accepted: waiting for a turn, running, writing the end down.
+//!
+//! Owns the queue's order and the end of every accepted task. A task that is stopped while it waits never runs. Its end
+//! is told only once it is in the journal, and tried again for as long as the disk does not take it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use orderly_model::limits::OUTPUT_KEPT_MAX_BYTES;
+use orderly_model::limits::REPORT_MAX_BYTES;
+use orderly_model::task::{ResultCode, TaskStatus};
+use orderly_signing::digest::Digest;
+use orderly_signing::order::{Action, Order};
+use orderly_signing::verify::Verified;
+use orderly_wire::to_server::ReportEvent;
+use tokio_util::sync::CancellationToken;
+
+use super::Desk;
+use super::intake::{interrupted, report};
+use crate::exec::live::Live;
+use crate::exec::plugin::{AdmittedPlugin, Plugin};
+use crate::exec::script::{AdmittedScript, Script};
+use crate::exec::{Outcome, chain, plugin, script};
+use crate::journal;
+
+/// Bytes of an end in the journal besides output and report.
+const END_BYTES: u64 = 16 * 1024;
+
+/// Time between two tries to write an end down.
+const RETRY_TIME: Duration = Duration::from_secs(5);
+
+/// What is to be done.
+pub(super) enum Job {
+    Script(Script),
+    Plugin(Box<Plugin>),
+}
+
+impl Job {
+    /// The job of a script order; the content has been checked.
+    pub(crate) fn script(order: &Verified<Order>, admitted: AdmittedScript, content: Vec<u8>) -> Self {
+        let (timeout, output_bytes) = limits(&order.action);
+        let (termination, environment) = match &order.action {
+            Action::Script { termination, environment, .. } => (*termination, environment.clone()),
+            _ => (orderly_signing::order::Termination::ProcessTree, std::collections::BTreeMap::new()),
+        };
+        Self::Script(Script {
+            content,
+            kind: admitted.kind,
+            account: admitted.account,
+            environment,
+            timeout,
+            termination,
+            output_bytes,
+        })
+    }
+
+    /// The job of a plugin order; the component has been checked.
+    pub(crate) fn plugin(order: &Verified<Order>, admitted: AdmittedPlugin, component: Vec<u8>) -> Self {
+        let (timeout, output_bytes) = limits(&order.action);
+        Self::Plugin(Box::new(Plugin { admitted, component, timeout, output_bytes }))
+    }
+
+    /// Bytes that its end may take in the journal: Base64 and JSON of the output, and of a plugin's report.
+    pub(crate) fn room(&self) -> u64 {
+        match self {
+            Self::Script(script) => u64::from(script.output_bytes) * 3 / 2 + END_BYTES,
+            Self::Plugin(plugin) => u64::from(plugin.output_bytes) * 3 / 2 + END_BYTES * 4 + REPORT_MAX_BYTES as u64,
+        }
+    }
+}
+
+fn limits(action: &Action) -> (Duration, u32) {
+    match action {
+        Action::Script { timeout_s, output_bytes, .. } | Action::Plugin { timeout_s, output_bytes, .. } => {
+            (Duration::from_secs(u64::from(*timeout_s)), (*output_bytes).min(OUTPUT_KEPT_MAX_BYTES))
+        }
+        Action::Stop { .. } => (Duration::ZERO, 0),
+    }
+}
+
+/// An accepted task.
+pub(super) struct Task {
+    pub order: Digest,
+    pub invocation: String,
+    pub job: Job,
+    pub live: bool,
+    pub stop: CancellationToken,
+}
+
+impl Task {
+    /// The name of its process tree: known before there is one, so that it is found after a crash at any moment.
+    pub(crate) fn tree_name(&self) -> String {
+        format!("{}-{}", self.invocation, self.order.hex().get(..16).unwrap_or_default())
+    }
+}
+
+impl Desk {
+    /// Does an accepted task, and writes its end down.
+    pub(super) async fn work(self: Rc<Self>, task: Task) {
+        let turn = tokio::select! {
+            biased;
+            () = task.stop.cancelled() => None,
+            () = self.closing.cancelled() => None,
+            turn = self.slots.acquire() => turn.ok(),
+        };
+        let outcome = match turn {
+            Some(_turn) => Box::pin(self.run(&task)).await,
+            None if task.stop.is_cancelled() => {
+                Outcome::without_run(TaskStatus::Cancelled, None, "it was stopped before its turn, and has not run")
+            }
+            None => interrupted("the agent was stopped before the task's turn; it has not run"),
+        };
+        self.conclude(task.order, &task.invocation, outcome).await;
+    }
+
+    async fn run(&self, task: &Task) -> Outcome {
+        let tree = match self.trees.create(&task.tree_name()) {
+            Ok(tree) => tree,
+            Err(error) => {
+                return Outcome::without_run(TaskStatus::Error, Some(ResultCode::ExecutionException), chain(&error));
+            }
+        };
+        let mut live =
+            if task.live { Live::new(task.order, task.invocation.clone(), self.live.clone()) } else { Live::off() };
+        let halt = CancellationToken::new();
+        let running = async {
+            match &task.job {
+                Job::Script(script) => {
+                    let started = |tree: &orderly_host::platform::Tree| self.remember_tree(task.order, tree);
+                    script::run(script, tree, &halt, self.config.grace, &mut live, started).await
+                }
+                Job::Plugin(plugin) => match self.compiled() {
+                    Ok(cache) => {
+                        let place = plugin::Place {
+                            cache: &cache,
+                            wasmc: &self.config.wasmc,
+                            program: &self.program,
+                            facts: &self.facts,
+                            me: self.identity.id(),
+                            order: task.order,
+                        };
+                        plugin::run(plugin, &place, &tree, &halt, &mut live).await
+                    }
+                    Err(reason) => {
+                        Outcome::without_run(TaskStatus::Error, Some(ResultCode::ExecutionException), reason)
+                    }
+                },
+            }
+        };
+        tokio::pin!(running);
+        let mut closed = false;
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut running => break outcome,
+                () = task.stop.cancelled(), if !halt.is_cancelled() => halt.cancel(),
+                () = self.closing.cancelled(), if !halt.is_cancelled() => {
+                    closed = true;
+                    halt.cancel();
+                }
+            }
+        };
+        if closed && outcome.status == TaskStatus::Terminated {
+            let reason = "the agent was stopped while the task ran, and ended it".to_owned();
+            return Outcome {
+                status: TaskStatus::Error,
+                code: Some(ResultCode::ExecutionInterrupted),
+                reason: Some(reason),
+                ..outcome
+            };
+        }
+        outcome
+    }
+
+    /// Where the tree could not be named beforehand it is written down now. It needs no sync: such a tree ends when
+    /// this process does, and a machine that loses this record has lost the tree too.
+    fn remember_tree(&self, order: Digest, tree: &orderly_host::platform::Tree) {
+        if self.trees.planned("x").is_some() {
+            return;
+        }
+        let record = journal::tree(order, tree.identity());
+        if let Err(error) = self.state.borrow_mut().journal.note(&record) {
+            tracing::warn!(%order, error = %chain(&error), "a task's process tree is not recorded");
+        }
+    }
+
+    /// Writes the end of an accepted task down, and then tells it.
+    pub(super) async fn conclude(&self, order: Digest, invocation: &str, outcome: Outcome) {
+        tracing::info!(invocation.id = invocation, %order, status = outcome.status.as_str(), "ended");
+        let finished = self.finished(order, invocation, outcome);
+        loop {
+            let written = {
+                let mut state = self.state.borrow_mut();
+                let event = ReportEvent::Finished(Box::new(finished.clone()));
+                let record = report(&state.journal, order, Some(invocation.to_owned()), event);
+                state.journal.append(&[record])
+            };
+            let Err(error) = written else { break };
+            tracing::error!(invocation.id = invocation, %order, error = %chain(&error), "the end of a task cannot be recorded yet");
+            tokio::select! {
+                () = tokio::time::sleep(RETRY_TIME) => {}
+                // The next agent finds it unfinished and reports it as interrupted, which is what is known by then.
+                () = self.closing.cancelled() => break,
+            }
+        }
+        self.state.borrow_mut().active.remove(&order);
+        self.outbox.notify_one();
+    }
+}

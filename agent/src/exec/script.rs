@@ -1,0 +1,264 @@
+//! Running a script.
+//!
+//! Owns the hand-over (a sealed memory file that nobody else can read or change, never a file in a shared directory and
+//! never text in a command line), the choice of the interpreter, and the end. A script that ends by itself may
+//! leave processes behind on purpose (`nohup server &`): they live on, as with Cloud Assistant, and once the script
+//! has ended their hold on the output is waited for a moment only. At the deadline and on a stop everything of the
+//! task is ended, or the script's own process alone where the order says so.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+
+use orderly_host::output::{Keeper, Kept, pump};
+use orderly_host::platform::{Child, Ended, Exit, Spec, Tree, memfd, spawn};
+use orderly_model::task::{ResultCode, TaskStatus};
+use orderly_signing::order::{ScriptKind, Termination};
+use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio_util::sync::CancellationToken;
+
+use super::account::Account;
+use super::live::Live;
+use super::shebang::{self, Shebang};
+use super::{Outcome, chain};
+use crate::clock::local_ms;
+
+/// The script as its interpreter sees it: the first descriptor behind the standard ones.
+const SCRIPT_PATH: &str = "/proc/self/fd/3";
+
+/// How long output is still read from processes that a script left behind.
+const LEFT_BEHIND_TIME: Duration = Duration::from_millis(200);
+
+/// How long the rest of the output is read once nothing is alive.
+const REST_TIME: Duration = Duration::from_secs(2);
+
+/// Where PowerShell is looked for.
+const POWERSHELL: [&str; 3] = ["/usr/bin/pwsh", "/usr/local/bin/pwsh", "/opt/microsoft/powershell/7/pwsh"];
+
+/// A script order that passed checks 6 to 8, its content aside where that was not at hand yet.
+#[derive(Debug)]
+pub(crate) struct AdmittedScript {
+    /// What runs it.
+    pub kind: ScriptKind,
+    /// As whom and where.
+    pub account: Account,
+}
+
+/// A script that was admitted, with all that it takes to run it.
+#[derive(Debug)]
+pub(crate) struct Script {
+    /// Its bytes.
+    pub content: Vec<u8>,
+    /// What kind it is.
+    pub kind: ScriptKind,
+    /// As whom and where.
+    pub account: Account,
+    /// What the order adds to the environment.
+    pub environment: BTreeMap<String, String>,
+    /// When it is ended.
+    pub timeout: Duration,
+    /// What is ended then.
+    pub termination: Termination,
+    /// Bytes of output to keep.
+    pub output_bytes: u32,
+}
+
+/// Whether this instance can run scripts of this kind; else why not.
+///
+/// # Errors
+/// A sentence that says what is missing.
+pub(crate) fn supported(kind: ScriptKind) -> Result<(), String> {
+    match kind {
+        ScriptKind::Shell => Ok(()),
+        ScriptKind::PowerShell if powershell().is_some() => Ok(()),
+        ScriptKind::PowerShell => {
+            Err(format!("PowerShell is not installed on this instance (looked for {})", POWERSHELL.join(", ")))
+        }
+        ScriptKind::Bat => Err("Bat scripts run on Windows only, this instance runs Linux".to_owned()),
+    }
+}
+
+fn powershell() -> Option<&'static str> {
+    POWERSHELL.into_iter().find(|path| Path::new(path).is_file())
+}
+
+/// Runs the script in this tree until it ends, its time is over, or `stop` is cancelled. `started` is called once its
+/// process is there.
+pub(crate) async fn run(
+    script: &Script,
+    tree: Tree,
+    stop: &CancellationToken,
+    grace: Duration,
+    live: &mut Live,
+    started: impl FnOnce(&Tree),
+) -> Outcome {
+    let started_ms = Some(local_ms());
+    let child = match start(script, &tree) {
+        Ok(child) => child,
+        Err(reason) => {
+            return Outcome {
+                started_ms,
+                ..Outcome::without_run(TaskStatus::Error, Some(ResultCode::ExecutionException), reason)
+            };
+        }
+    };
+    started(&tree);
+    let mut keeper = Keeper::new(script.output_bytes);
+    let end = watch(script, child, tree, stop, grace, &mut keeper, live).await;
+    live.flush();
+    named(end, script, keeper.finish(), started_ms)
+}
+
+fn start(script: &Script, tree: &Tree) -> Result<Child, String> {
+    let line = shebang::parse(&script.content).map_err(|error| error.to_string())?;
+    let handed = hand_over(script).map_err(|error| format!("the script cannot be handed over: {error}"))?;
+    let (program, arguments) = match (script.kind, line) {
+        (ScriptKind::Shell, None) => ("/bin/sh".into(), Vec::new()),
+        (ScriptKind::Shell, Some(Shebang { interpreter, argument })) => (interpreter, argument.into_iter().collect()),
+        (ScriptKind::PowerShell, _) => {
+            let program = powershell().ok_or("PowerShell is not installed any more")?;
+            (program.into(), ["-NoProfile", "-NonInteractive", "-File"].map(Into::into).to_vec())
+        }
+        (ScriptKind::Bat, _) => return Err("Bat scripts run on Windows only".to_owned()),
+    };
+    let mut spec = Spec::new(program).args(arguments).args([SCRIPT_PATH]);
+    spec.env = script.account.environment(&script.environment);
+    spec.cwd = script.account.directory().to_owned();
+    spec.credentials = script.account.credentials();
+    spec.extra = vec![handed];
+    // A script may want core files, as in a login of that user.
+    spec.limits = Vec::new();
+    spawn(spec, tree).map_err(|error| chain(&error))
+}
+
+fn hand_over(script: &Script) -> io::Result<OwnedFd> {
+    let file = memfd::sealed("orderly-script", &[&script.content])?;
+    fchmod(&file, Mode::RUSR | Mode::XUSR)?;
+    if script.account.credentials().is_some() {
+        // The interpreter opens it anew by its path in /proc, as that user.
+        let (uid, gid) = script.account.ids();
+        fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    Ok(file)
+}
+
+/// Why a run is over.
+enum End {
+    Exited(Ended),
+    TimedOut,
+    Stopped,
+    /// It could not be followed, or not be ended.
+    Lost(String),
+}
+
+async fn watch(
+    script: &Script,
+    mut child: Child,
+    tree: Tree,
+    stop: &CancellationToken,
+    grace: Duration,
+    keeper: &mut Keeper,
+    live: &mut Live,
+) -> End {
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let own = Pid::from_raw(child.pid()).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let mut reading = Reading { pump: Box::pin(pump(&mut stdout, &mut stderr, u64::MAX, keeper, live)), over: false };
+    let why = reading
+        .beside(async {
+            tokio::select! {
+                ended = child.wait() => ended.map_or_else(|error| End::Lost(format!("its process cannot be waited for: {error}")), End::Exited),
+                () = tokio::time::sleep(script.timeout) => End::TimedOut,
+                () = stop.cancelled() => End::Stopped,
+            }
+        })
+        .await;
+    let alone = script.termination == Termination::Process;
+    let gone = match (&why, own) {
+        (End::Exited(_), _) => true,
+        (End::TimedOut | End::Stopped, Some(own)) if alone => end_alone(&mut reading, &mut child, &own, grace).await,
+        _ => false,
+    };
+    if gone {
+        reading.rest(LEFT_BEHIND_TIME).await;
+        // What the script left behind lives on; where it left nothing this only tidies up.
+        tree.release();
+        return why;
+    }
+    let terminated = reading.beside(tree.terminate(grace)).await;
+    reading.rest(REST_TIME).await;
+    match terminated {
+        Ok(()) => why,
+        Err(error) => End::Lost(chain(&error)),
+    }
+}
+
+/// Ends the script's own process and no other; says whether that is done.
+async fn end_alone<F: Future>(reading: &mut Reading<F>, child: &mut Child, own: &OwnedFd, grace: Duration) -> bool {
+    for (signal, time) in [(Signal::TERM, grace), (Signal::KILL, REST_TIME)] {
+        let _ = pidfd_send_signal(own, signal);
+        if let Ok(Ok(_)) = reading.beside(tokio::time::timeout(time, child.wait())).await {
+            return true;
+        }
+    }
+    false
+}
+
+/// The output, read beside everything else that is waited for, so that no writer is ever stuck on a full pipe.
+struct Reading<F> {
+    pump: Pin<Box<F>>,
+    over: bool,
+}
+
+impl<F: Future> Reading<F> {
+    /// Reads until the other is done, and gives its answer.
+    async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
+        tokio::pin!(other);
+        loop {
+            tokio::select! {
+                answer = &mut other => return answer,
+                _ = &mut self.pump, if !self.over => self.over = true,
+            }
+        }
+    }
+
+    /// Reads what is left, for at most this long.
+    async fn rest(&mut self, time: Duration) {
+        if !self.over {
+            self.over = tokio::time::timeout(time, &mut self.pump).await.is_ok();
+        }
+    }
+}
+
+fn named(end: End, script: &Script, output: Kept, started_ms: Option<i64>) -> Outcome {
+    let (status, code, reason, exit_code) = match end {
+        End::Exited(Ended { exit: Exit::Code(0), .. }) => (TaskStatus::Success, None, None, Some(0)),
+        End::Exited(Ended { exit: Exit::Code(code), .. }) => {
+            (TaskStatus::Failed, Some(ResultCode::ExitCodeNonzero), None, Some(code))
+        }
+        End::Exited(Ended { exit: Exit::Signal(signal), .. }) => {
+            let reason = format!("the script was ended by signal {signal}, which did not come from this agent");
+            (TaskStatus::Failed, Some(ResultCode::ExitCodeNonzero), Some(reason), Some(128 + signal))
+        }
+        End::TimedOut => {
+            let reason = format!("it was ended after {} s, the order's time-out", script.timeout.as_secs());
+            (TaskStatus::Timeout, Some(ResultCode::ExecutionTimeout), Some(reason), None)
+        }
+        End::Stopped => (TaskStatus::Terminated, None, Some("it was ended by a stop".to_owned()), None),
+        End::Lost(reason) => (TaskStatus::Error, Some(ResultCode::ExecutionException), Some(reason), None),
+    };
+    Outcome {
+        status,
+        code,
+        reason,
+        check: None,
+        exit_code,
+        output: Some(output),
+        report: None,
+        used: Vec::new(),
+        started_ms,
+    }
+}

@@ -1,0 +1,235 @@
+//! How entries lie in the journal's file, and how a file is read back after anything may have happened to it.
+//!
+//! Owns the frame format and the verdict on a file's end: clean, torn (a write that a crash cut off: it was never
+//! synced, so nobody was told of it) or corrupt (bytes that were synced once and are wrong now). Torn and corrupt
+//! are never confused with empty. It never interprets an entry.
+//!
+//! A frame is a header of 16 bytes (`OJ1` and a line end, the payload's length, 8 bytes of SHA-256 over both and the
+//! frame's place in the file), 16 bytes of SHA-256 over the payload, and the payload. The place is in the check so
+//! that bytes of another frame are never taken for one. One append is one frame: a crash tears the last frame only.
+
+use sha2::{Digest as _, Sha256};
+
+/// What every frame begins with.
+const MAGIC: [u8; 4] = *b"OJ1\n";
+
+/// Bytes before the payload.
+pub(super) const OVERHEAD: usize = 32;
+
+/// Most bytes of one payload: the largest report that a server takes, as JSON, with room for its companions.
+pub(super) const PAYLOAD_MAX: usize = 12 * 1024 * 1024;
+
+/// Where a payload lies in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Offset of the payload's first byte.
+    pub offset: u64,
+    /// Its bytes.
+    pub length: u32,
+}
+
+impl Place {
+    /// The offset behind the frame.
+    fn end(self) -> u64 {
+        self.offset + u64::from(self.length)
+    }
+}
+
+/// How a file ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// Behind a whole frame.
+    Clean,
+    /// In a frame whose writing was cut off; it begins here.
+    Torn(u64),
+    /// The first frame that is wrong though it was once whole begins here.
+    Corrupt(u64),
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scan {
+    /// The payloads of the good frames, in order. Where the file is corrupt, those behind the damage too.
+    pub places: Vec<Place>,
+    /// How it ends.
+    pub end: End,
+}
+
+/// The frame of a payload that will begin at `offset` in the file.
+pub(super) fn encode(offset: u64, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let mut frame = Vec::with_capacity(OVERHEAD + payload.len());
+    frame.extend_from_slice(&MAGIC);
+    frame.extend_from_slice(&length.to_le_bytes());
+    frame.extend_from_slice(&header_check(offset, length));
+    frame.extend_from_slice(&payload_check(payload));
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Reads a whole file.
+pub(super) fn scan(file: &[u8]) -> Scan {
+    let mut places = Vec::new();
+    let mut at = 0;
+    while at < file.len() {
+        match frame_at(file, at) {
+            Ok(place) => {
+                at = usize::try_from(place.end()).unwrap_or(usize::MAX);
+                places.push(place);
+            }
+            Err(wrong) => {
+                let later = resync(file, at + 1);
+                let end = if later.is_empty() && wrong == Wrong::Unfinished {
+                    End::Torn(at as u64)
+                } else {
+                    End::Corrupt(at as u64)
+                };
+                places.extend(later);
+                return Scan { places, end };
+            }
+        }
+    }
+    Scan { places, end: End::Clean }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    /// It could be a frame whose writing was cut off: it ends with the file, or pages of it never reached the disk.
+    Unfinished,
+    /// No cut-off write leaves this.
+    Damaged,
+}
+
+fn frame_at(file: &[u8], at: usize) -> Result<Place, Wrong> {
+    let rest = file.get(at..).unwrap_or_default();
+    if rest.iter().all(|&byte| byte == 0) {
+        // A file system may have grown the file before it wrote the bytes.
+        return Err(Wrong::Unfinished);
+    }
+    let Some((head, body)) = rest.split_at_checked(OVERHEAD) else {
+        let shared = rest.len().min(MAGIC.len());
+        return Err(if rest.get(..shared) == MAGIC.get(..shared) { Wrong::Unfinished } else { Wrong::Damaged });
+    };
+    let length = head.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let good_header = head.get(..4) == Some(&MAGIC) && head.get(8..16) == Some(&header_check(at as u64, length));
+    if !good_header || length as usize > PAYLOAD_MAX {
+        return Err(Wrong::Damaged);
+    }
+    let Some(payload) = body.get(..length as usize) else { return Err(Wrong::Unfinished) };
+    if head.get(16..) != Some(&payload_check(payload)) {
+        // The last frame of all may have pages that never reached the disk; `scan` looks for what follows it.
+        return Err(if body.len() == length as usize { Wrong::Unfinished } else { Wrong::Damaged });
+    }
+    Ok(Place { offset: (at + OVERHEAD) as u64, length })
+}
+
+/// The good frames behind a wrong one.
+fn resync(file: &[u8], from: usize) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut at = from;
+    while at < file.len() {
+        let rest = file.get(at..).unwrap_or_default();
+        let Some(found) = rest.windows(MAGIC.len()).position(|window| window == MAGIC) else { break };
+        at += found;
+        match frame_at(file, at) {
+            Ok(place) => {
+                at = usize::try_from(place.end()).unwrap_or(usize::MAX);
+                places.push(place);
+            }
+            Err(_) => at += 1,
+        }
+    }
+    places
+}
+
+fn header_check(offset: u64, length: u32) -> [u8; 8] {
+    let hash = Sha256::new().chain_update(MAGIC).chain_update(length.to_le_bytes()).chain_update(offset.to_le_bytes());
+    let mut check = [0; 8];
+    check.copy_from_slice(hash.finalize().get(..8).unwrap_or(&[0; 8]));
+    check
+}
+
+fn payload_check(payload: &[u8]) -> [u8; 16] {
+    let mut check = [0; 16];
+    check.copy_from_slice(Sha256::digest(payload).get(..16).unwrap_or(&[0; 16]));
+    check
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn file(payloads: &[Vec<u8>]) -> Vec<u8> {
+        let mut file = Vec::new();
+        for payload in payloads {
+            file.extend(encode(file.len() as u64, payload));
+        }
+        file
+    }
+
+    fn read(file: &[u8], scan: &Scan) -> Vec<Vec<u8>> {
+        let bytes = |place: &Place| file[place.offset as usize..place.end() as usize].to_vec();
+        scan.places.iter().map(bytes).collect()
+    }
+
+    #[test]
+    fn cut_at_every_byte_a_file_gives_a_prefix_and_is_torn_or_clean() {
+        let payloads: Vec<Vec<u8>> = vec![b"first".to_vec(), Vec::new(), b"third, longer".to_vec(), b"4".to_vec()];
+        let whole = file(&payloads);
+        let mut ends = vec![0];
+        for payload in &payloads {
+            ends.push(ends.last().unwrap() + OVERHEAD + payload.len());
+        }
+        for cut in 0..=whole.len() {
+            let found = scan(&whole[..cut]);
+            let complete = ends.iter().filter(|&&end| end <= cut).count() - 1;
+            assert_eq!(read(&whole, &found), payloads[..complete], "cut at {cut}");
+            let expected = if ends.contains(&cut) { End::Clean } else { End::Torn(ends[complete] as u64) };
+            assert_eq!(found.end, expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_tail_of_zeros_or_with_missing_pages_is_torn() {
+        let payloads = vec![b"one".to_vec(), vec![b'x'; 9000]];
+        let mut grown = file(&payloads[..1]);
+        let good = grown.len() as u64;
+        grown.extend([0; 5000]);
+        assert_eq!(scan(&grown).end, End::Torn(good));
+        let mut paged = file(&payloads);
+        let length = paged.len();
+        paged[length - 4000..].fill(0);
+        let found = scan(&paged);
+        assert_eq!((found.places.len(), found.end), (1, End::Torn(good)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_flipped_byte_never_invents_an_entry_and_before_the_last_frame_is_corrupt(
+            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 2..6),
+            place: prop::sample::Index,
+            flip in 1..=255_u8,
+        ) {
+            let mut bytes = file(&payloads);
+            let last = bytes.len() - OVERHEAD - payloads.last().unwrap().len();
+            let at = place.index(bytes.len());
+            bytes[at] ^= flip;
+            let found = scan(&bytes);
+            prop_assert!(found.end != End::Clean);
+            for payload in read(&bytes, &found) {
+                prop_assert!(payloads.contains(&payload));
+            }
+            prop_assert_eq!(found.places.len(), payloads.len() - 1);
+            if at < last {
+                prop_assert!(matches!(found.end, End::Corrupt(_)));
+            }
+        }
+
+        #[test]
+        fn reading_is_total(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(scan(&bytes).places.is_empty() || bytes.windows(4).any(|window| window == MAGIC));
+        }
+    }
+}

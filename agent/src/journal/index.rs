@@ -1,0 +1,129 @@
+//! What the journal's records add up to, in memory.
+//!
+//! Owns the rules by which a record changes what is known: one entry per order, the outbox, the floor. It never reads
+//! or writes the file; large things stay there and only their places are kept here.
+
+use std::collections::{BTreeMap, HashMap};
+
+use orderly_host::platform::TreeIdentity;
+use orderly_signing::digest::Digest;
+use orderly_wire::to_server::ReportEvent;
+
+use super::frame::Place;
+use super::record::Record;
+
+/// Refused orders without a good signature that are remembered: whoever sends more makes the agent forget these, never
+/// an order that was verified.
+const UNVERIFIED_MAX: usize = 10_000;
+
+/// Where one record lies: the payload and its place in the payload's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct At {
+    /// The payload.
+    pub place: Place,
+    /// Which record of it, from 0.
+    pub nth: u16,
+}
+
+/// How far an order got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Accepted, not ended.
+    Open,
+    /// Ended or refused; the record with its receipt.
+    Ended(At),
+}
+
+/// What is known of one order.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub id: Option<String>,
+    pub at_ms: i64,
+    pub expires_ms: i64,
+    pub invocation: Option<String>,
+    pub state: State,
+    pub tree: Option<TreeIdentity>,
+    pub stopping: bool,
+}
+
+/// All that is known.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub entries: BTreeMap<Digest, Entry>,
+    pub by_id: HashMap<String, Digest>,
+    /// Reports that are not acknowledged, by sequence number, with the orders that they are about.
+    pub outbox: BTreeMap<u64, (At, Digest)>,
+    pub next_seq: u64,
+    pub floor_ms: i64,
+    pub distrust_before_ms: Option<i64>,
+}
+
+impl Index {
+    /// Takes in a record that lies at this place.
+    pub(crate) fn apply(&mut self, record: &Record, at: At) {
+        match record {
+            Record::Opened(opened) => {
+                self.next_seq = self.next_seq.max(opened.next_seq);
+                self.distrust_before_ms = self.distrust_before_ms.max(opened.distrust_before_ms);
+            }
+            Record::Seen(seen) => {
+                if let Some(id) = &seen.id {
+                    // The first one keeps the id: a second digest under it is refused as replayed.
+                    self.by_id.entry(id.clone()).or_insert(seen.order);
+                }
+                self.entries.entry(seen.order).or_insert(Entry {
+                    id: seen.id.clone(),
+                    at_ms: seen.at_ms,
+                    expires_ms: seen.expires_ms,
+                    invocation: seen.invocation.clone(),
+                    state: State::Open,
+                    tree: None,
+                    stopping: seen.stopping,
+                });
+            }
+            Record::Tree(of) => {
+                if let Some(entry) = self.entries.get_mut(&of.order) {
+                    entry.tree = Some(of.tree.clone());
+                }
+            }
+            Record::Report(report) => {
+                self.next_seq = self.next_seq.max(report.seq + 1);
+                self.outbox.insert(report.seq, (at, report.order));
+                if let Some(entry) = self.entries.get_mut(&report.order) {
+                    match report.event {
+                        ReportEvent::Accepted { .. } => {}
+                        ReportEvent::Stopping { .. } => entry.stopping = true,
+                        ReportEvent::Finished(_) => entry.state = State::Ended(at),
+                    }
+                }
+            }
+            Record::Acked(acked) => {
+                self.next_seq = self.next_seq.max(acked.seq + 1);
+                self.outbox = self.outbox.split_off(&(acked.seq.saturating_add(1)));
+            }
+            Record::Closed(closed) => {
+                if let Some(entry) = self.entries.get_mut(&closed.order) {
+                    entry.state = State::Ended(at);
+                }
+            }
+            Record::Floor(floor) => self.floor_ms = self.floor_ms.max(floor.at_ms),
+        }
+    }
+
+    /// Forgets the orders that could not start again even without their entry: ended, reported, expired for a clock at
+    /// the floor, and answered more than `keep_ms` ago.
+    pub(crate) fn forget(&mut self, now_ms: i64, keep_ms: i64) {
+        let waiting: Vec<Digest> = self.outbox.values().map(|(_, order)| *order).collect();
+        let floor_ms = self.floor_ms;
+        let unverified = self.entries.values().filter(|entry| entry.expires_ms == 0).count();
+        self.entries.retain(|order, entry| {
+            let young = now_ms.saturating_sub(entry.at_ms) < keep_ms;
+            matches!(entry.state, State::Open)
+                || waiting.contains(order)
+                || entry.expires_ms > floor_ms
+                || (young && (entry.expires_ms > 0 || unverified <= UNVERIFIED_MAX))
+        });
+        let entries = &self.entries;
+        self.by_id.retain(|_, order| entries.contains_key(order));
+    }
+}

@@ -1,0 +1,106 @@
+//! What the journal remembers, as it is written.
+//!
+//! Owns the JSON of an entry. It never writes a file. An unknown field is refused: a journal of a newer agent is not
+//! guessed at.
+
+use orderly_host::platform::TreeIdentity;
+use orderly_signing::digest::Digest;
+use orderly_wire::to_server::Report;
+use serde::{Deserialize, Serialize};
+
+/// The version of the journal that this agent writes.
+pub(crate) const VERSION: u32 = 1;
+
+/// One thing to remember. What belongs together is appended together and is there whole or not at all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "kebab-case")]
+pub(crate) enum Record {
+    /// The first record of a file.
+    Opened(Opened),
+    /// An order was answered for the first time. It never starts again.
+    Seen(Seen),
+    /// The process tree in which a task runs, written before its first process is.
+    Tree(TreeOf),
+    /// Something to tell the server until it acknowledges it. The end of a task is one.
+    Report(Box<Report>),
+    /// All reports up to this one are safe.
+    Acked(Acked),
+    /// What is left of a finished task whose report is safe: its receipt.
+    Closed(Closed),
+    /// The newest time that a fully verified document said.
+    Floor(Floor),
+}
+
+/// The opening of a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Opened {
+    /// [`VERSION`]
+    pub version: u32,
+    /// The sequence number of the next report.
+    pub next_seq: u64,
+    /// Orders signed before this may have run without a trace, and are refused; absent in a journal that never lost
+    /// anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distrust_before_ms: Option<i64>,
+}
+
+/// An order that was answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seen {
+    /// Its digest.
+    pub order: Digest,
+    /// Its id, where it was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The invocation that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<String>,
+    /// When it was answered.
+    pub at_ms: i64,
+    /// From when on it could not be accepted any more, whatever the journal says; 0 for an order that was not verified.
+    pub expires_ms: i64,
+    /// Whether a stop was asked for before this was written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopping: bool,
+}
+
+/// A task's process tree.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TreeOf {
+    /// The task's order.
+    pub order: Digest,
+    /// How a restarted agent finds the tree again.
+    pub tree: TreeIdentity,
+}
+
+/// An acknowledgement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Acked {
+    /// The highest safe sequence number.
+    pub seq: u64,
+}
+
+/// What is kept of a finished task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Closed {
+    /// The task's order.
+    pub order: Digest,
+    /// The receipt's envelope.
+    #[serde(with = "orderly_wire::frame::base64_bytes")]
+    pub receipt: Vec<u8>,
+    /// Bytes of the whole output.
+    pub output_bytes: u64,
+}
+
+/// A floor of the clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Floor {
+    /// Unix milliseconds.
+    pub at_ms: i64,
+}

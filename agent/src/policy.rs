@@ -1,0 +1,230 @@
+//! The checks of an order, in their order, before anything is promised.
+//!
+//! Owns checks 1 to 8 of an agent: it calls the one verification of the signing crate and the one grant computation of
+//! the model crate, and adds what only this instance knows (its journal, its users, its local policy, its clock). Never
+//! runs anything, and never lets pass what it cannot decide.
+
+use std::collections::BTreeMap;
+
+use orderly_model::capability::Capabilities;
+use orderly_model::grant::grants;
+use orderly_model::instance::Sandbox;
+use orderly_model::limits::{COMPONENT_MAX_BYTES, MANIFEST_MAX_BYTES};
+use orderly_model::name::UserName;
+use orderly_model::parameter::{self, ParameterSpec};
+use orderly_model::plugin::Manifest;
+use orderly_model::policy::{Freshness, LocalPolicy, native_tier};
+use orderly_model::task::ResultCode;
+use orderly_signing::digest::Digest;
+use orderly_signing::error::{Check, Refusal};
+use orderly_signing::instance::InstanceId;
+use orderly_signing::keyring::{Keyring, Tier};
+use orderly_signing::merkle::TargetProof;
+use orderly_signing::order::{Action, Order};
+use orderly_signing::verify::{Verified, verify_order, verify_plugin};
+use orderly_wire::to_agent::PluginDocuments;
+
+use crate::exec::account::{Account, AccountError};
+use crate::exec::chain;
+use crate::exec::plugin::AdmittedPlugin;
+use crate::exec::script::{AdmittedScript, supported};
+use crate::journal::Journal;
+
+/// An order is not followed.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// The check that said no; nothing where the order itself is in order but this instance lacks what it names.
+    pub check: Option<Check>,
+    /// A word for it, which also says under which status it is reported.
+    pub code: ResultCode,
+    /// A sentence for people.
+    pub reason: String,
+}
+
+impl Refused {
+    /// A check said no.
+    pub(crate) fn because(check: Check, reason: impl Into<String>) -> Self {
+        let code = match check {
+            Check::Capabilities => ResultCode::CapabilityDenied,
+            Check::Journal => ResultCode::JournalUnavailable,
+            _ => ResultCode::OrderRefused,
+        };
+        Self { check: Some(check), code, reason: reason.into() }
+    }
+
+    /// The instance lacks something.
+    pub(crate) fn lacking(code: ResultCode, reason: impl Into<String>) -> Self {
+        Self { check: None, code, reason: reason.into() }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::because(refusal.check, refusal.reason)
+    }
+}
+
+impl From<AccountError> for Refused {
+    fn from(error: AccountError) -> Self {
+        let code = match error {
+            AccountError::Database(_) | AccountError::NoUser(_) | AccountError::NotRoot { .. } => {
+                ResultCode::AccountNotExists
+            }
+            AccountError::NoDirectory(_) | AccountError::RelativeDirectory(_) => ResultCode::DirectoryNotExists,
+        };
+        Self::lacking(code, chain(&error))
+    }
+}
+
+/// What checks are made against.
+pub(crate) struct Gate<'a> {
+    /// The keyring in force.
+    pub keyring: &'a Verified<Keyring>,
+    /// This instance.
+    pub me: &'a InstanceId,
+    /// The local policy.
+    pub local: &'a LocalPolicy,
+    /// What the kernel gives to box plugins in.
+    pub sandbox: &'a Sandbox,
+    /// The time, never behind the floor.
+    pub now_ms: i64,
+}
+
+impl Gate<'_> {
+    /// Checks 1 to 5, the journal aside.
+    ///
+    /// # Errors
+    /// The check that said no.
+    pub(crate) fn order(&self, envelope: &[u8], proof: &TargetProof) -> Result<Verified<Order>, Refusal> {
+        verify_order(envelope, self.keyring, self.me, Digest::ZERO, proof, self.now_ms)
+    }
+
+    /// Checks 6 and 8 of a script (7 is for plugins). Content that did not come along is checked by the caller once it
+    /// has been fetched.
+    ///
+    /// # Errors
+    /// The check that said no, or what this instance lacks.
+    pub(crate) fn script(&self, order: &Verified<Order>, content: Option<&[u8]>) -> Result<AdmittedScript, Refused> {
+        let Action::Script { interpreter, user, cwd, .. } = &order.action else {
+            return Err(Refused::because(Check::Payload, "the order runs no script"));
+        };
+        if let Some(content) = content {
+            order.check_content(content)?;
+        }
+        supported(*interpreter).map_err(|reason| Refused::lacking(ResultCode::CommandNotApplicable, reason))?;
+        // Whom it would run as decides the tier, so it is found before the signatures are counted.
+        let account = Account::find(user.as_deref(), cwd.as_deref())?;
+        self.tier(order, native_tier(account.is_root()))?;
+        let name: UserName =
+            account.name().parse().map_err(|error| Refused::because(Check::LocalPolicy, chain(&error)))?;
+        self.local
+            .check_native(&name, order.operators())
+            .map_err(|reason| Refused::because(Check::LocalPolicy, reason))?;
+        Ok(AdmittedScript { kind: *interpreter, account })
+    }
+
+    /// Checks 6 to 8 of a plugin. That the component's bytes have the digest that is vouched for here is checked by
+    /// whoever fetches them.
+    ///
+    /// # Errors
+    /// The check that said no.
+    pub(crate) fn plugin(
+        &self,
+        order: &Verified<Order>,
+        documents: Option<&PluginDocuments>,
+    ) -> Result<AdmittedPlugin, Refused> {
+        let Action::Plugin { parameters, .. } = &order.action else {
+            return Err(Refused::because(Check::Payload, "the order runs no plugin"));
+        };
+        let Some(documents) = documents else {
+            return Err(Refused::because(Check::Content, "the offer came without the plugin's documents"));
+        };
+        if documents.component_bytes > COMPONENT_MAX_BYTES as u64 || documents.manifest.len() > MANIFEST_MAX_BYTES {
+            return Err(Refused::because(Check::Size, "the component or the manifest is larger than any honest one"));
+        }
+        let Some(approval) = &documents.approval else {
+            return Err(Refused::because(
+                Check::Catalogue,
+                "the security team has not approved this version of the plugin: `orderly plugin approve` signs an approval",
+            ));
+        };
+        let plugin = verify_plugin(
+            Some(order),
+            self.keyring,
+            documents.component,
+            &documents.manifest,
+            &documents.statement,
+            approval,
+            self.now_ms,
+        )?;
+        let manifest = std::str::from_utf8(&documents.manifest)
+            .map_err(|error| Refused::because(Check::Content, format!("the manifest is not UTF-8: {error}")))?;
+        let manifest = Manifest::parse(manifest)
+            .map_err(|errors| Refused::because(Check::Content, format!("the manifest does not parse: {errors}")))?;
+        if !manifest.wit.is_supported() {
+            let reason =
+                format!("the plugin needs `{}`, which this agent does not have: update the agent", manifest.wit);
+            return Err(Refused { check: Some(Check::Catalogue), code: ResultCode::ClientNeedUpgrade, reason });
+        }
+        let approved = Capabilities::from_canonical_json(&plugin.approved_capabilities).map_err(|error| {
+            Refused::because(Check::Catalogue, format!("the approved capabilities do not parse: {error}"))
+        })?;
+        let grants = grants(&manifest.capabilities, &approved, self.local).map_err(|denied| {
+            let told: Vec<_> = denied.iter().map(ToString::to_string).collect();
+            Refused::because(Check::Capabilities, told.join("; "))
+        })?;
+        let arguments = resolve(manifest.parameters.as_deref(), parameters)?;
+        self.tier(order, grants.tier())?;
+        self.local
+            .check_plugin(order.operators(), self.sandbox)
+            .map_err(|reason| Refused::because(Check::LocalPolicy, reason))?;
+        Ok(AdmittedPlugin {
+            plugin,
+            manifest,
+            grants,
+            arguments,
+            component_bytes: documents.component_bytes,
+            require_sandbox: self.local.require_sandbox,
+        })
+    }
+
+    /// Check 8: the fleet's threshold, then this instance's ceiling, then what is left to a stale keyring.
+    fn tier(&self, order: &Verified<Order>, tier: Tier) -> Result<(), Refused> {
+        order.check_threshold(self.keyring, tier)?;
+        let freshness = if self.keyring.expired(self.now_ms) { Freshness::Stale } else { Freshness::Fresh };
+        self.local.check_tier(tier, freshness).map_err(|reason| Refused::because(Check::LocalPolicy, reason))
+    }
+}
+
+/// The value of every parameter. A manifest that declares none leaves it to the plugin to check them.
+fn resolve(
+    specs: Option<&[ParameterSpec]>,
+    given: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refused> {
+    let Some(specs) = specs else { return Ok(given.clone()) };
+    parameter::resolve(specs, given).map_err(|faults| {
+        let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        Refused::lacking(ResultCode::InvalidParameter, told.join("; "))
+    })
+}
+
+/// Check 5, the journal's part: another order under an id that was seen, or one that a lost journal could have held.
+///
+/// # Errors
+/// `replay` or `journal`.
+pub(crate) fn not_replayed(journal: &Journal, order: &Verified<Order>) -> Result<(), Refusal> {
+    if let Some(first) = journal.digest_of(&order.order)
+        && first != order.digest()
+    {
+        let reason =
+            format!("the order id `{}` was seen with the digest {first}: an id is good for one order", order.order);
+        return Err(Refusal::new(Check::Replay, reason));
+    }
+    if let Some(before_ms) = journal.distrust_before_ms()
+        && order.issued_ms < before_ms
+    {
+        let reason = "this instance's journal was damaged after the order was signed, so whether it ran already is not known: sign a new order";
+        return Err(Refusal::new(Check::Journal, reason));
+    }
+    Ok(())
+}
