@@ -66,8 +66,7 @@ impl Guests {
 /// When no tool chain can be had (the error names the one command that mends it), when the build
 /// fails (the compiler's own words are on standard error) or when files cannot be written.
 pub(crate) fn build(root: &Path, say: &dyn Fn(&str)) -> Result<Guests> {
-    let root = fs::canonicalize(root)
-        .with_context(|| format!("cannot find the folder {}", root.display()))?;
+    let root = fs::canonicalize(root).with_context(|| format!("cannot find the folder {}", root.display()))?;
     let target = root.join("plugins/target");
     fs::create_dir_all(&target).with_context(|| format!("cannot make {}", target.display()))?;
     let _lock = lock(&target.join("guests.lock"), say)?;
@@ -85,8 +84,7 @@ fn lock(path: &Path, say: &dyn Fn(&str)) -> Result<fs::File> {
         .with_context(|| format!("cannot open {}", path.display()))?;
     if file.try_lock().is_err() {
         say("waiting for another build of the guests to end");
-        file.lock()
-            .with_context(|| format!("cannot lock {}", path.display()))?;
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     }
     Ok(file)
 }

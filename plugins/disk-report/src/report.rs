@@ -25,10 +25,10 @@ const OF_DISKS: [&str; 9] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zf
 /// The file systems, fullest first.
 pub(crate) fn table(mounts: &[Mount], all: bool) -> Table {
     let mut shown = mounts.iter().filter(|mount| all || has_size(mount)).collect::<Vec<_>>();
-    shown.sort_by(|one, other| used_percent(other).total_cmp(&used_percent(one)));
+    shown.sort_by(|one, other| taken_percent(other).total_cmp(&taken_percent(one)));
     let mut table = Table::new(
         "file systems",
-        ["mounted on", "source", "type", "size", "available", "used %", "inodes used %", "mode"],
+        ["mounted on", "source", "type", "size", "available", "taken %", "inodes taken %", "mode"],
     );
     for mount in shown {
         table.row([
@@ -37,7 +37,7 @@ pub(crate) fn table(mounts: &[Mount], all: bool) -> Table {
             mount.file_system.clone(),
             bytes(mount.total),
             bytes(mount.available),
-            percent(has_size(mount), used_percent(mount)),
+            percent(has_size(mount), taken_percent(mount)),
             percent(mount.inodes > 0.0, inodes_percent(mount)),
             if mount.read_only { "ro" } else { "rw" }.to_owned(),
         ]);
@@ -70,12 +70,12 @@ pub(crate) fn findings(mounts: &[Mount], thresholds: Thresholds) -> Vec<Finding>
         .collect::<Vec<_>>();
     let full = writable
         .iter()
-        .filter(|mount| used_percent(mount) > f64::from(thresholds.usage))
+        .filter(|mount| taken_percent(mount) > f64::from(thresholds.usage))
         .map(|mount| {
             format!(
-                "{}: {:.1} % of {} used, {} available",
+                "{}: {:.1} % of {} taken, {} available",
                 mount.target,
-                used_percent(mount),
+                taken_percent(mount),
                 bytes(mount.total),
                 bytes(mount.available)
             )
@@ -84,7 +84,7 @@ pub(crate) fn findings(mounts: &[Mount], thresholds: Thresholds) -> Vec<Finding>
     let no_inodes = writable
         .iter()
         .filter(|mount| mount.inodes > 0.0 && inodes_percent(mount) > f64::from(thresholds.inodes))
-        .map(|mount| format!("{}: {:.1} % of {:.0} inodes used", mount.target, inodes_percent(mount), mount.inodes))
+        .map(|mount| format!("{}: {:.1} % of {:.0} inodes taken", mount.target, inodes_percent(mount), mount.inodes))
         .collect::<Vec<_>>();
     let root_read_only = writable
         .iter()
@@ -124,10 +124,10 @@ pub(crate) fn outcome(mounts: &[Mount], findings: &[Finding]) -> Outcome {
     let fullest = mounts
         .iter()
         .filter(|mount| has_size(mount) && !READ_ONLY_BY_NATURE.contains(&mount.file_system.as_str()))
-        .max_by(|one, other| used_percent(one).total_cmp(&used_percent(other)));
+        .max_by(|one, other| taken_percent(one).total_cmp(&taken_percent(other)));
     let fullest = fullest.map_or_else(
         || "none has a size".to_owned(),
-        |mount| format!("the fullest is {} with {:.1} %", mount.target, used_percent(mount)),
+        |mount| format!("the fullest is {} with {:.1} %", mount.target, taken_percent(mount)),
     );
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count();
     let summary = format!("{} mounts, {fullest}, {failed} rules failed", mounts.len());
@@ -146,8 +146,8 @@ fn has_size(mount: &Mount) -> bool {
     mount.total > 0.0
 }
 
-/// Used is what nobody unprivileged can write any more, blocks kept for root included.
-fn used_percent(mount: &Mount) -> f64 {
+/// Taken is what nobody unprivileged can write any more: unlike df's `Use%`, blocks that are kept for root are among it.
+fn taken_percent(mount: &Mount) -> f64 {
     if !has_size(mount) {
         return 0.0;
     }

@@ -3,6 +3,19 @@
 //! Owns the way from a path to the granted folder that holds it: the host opens one folder for each grant and WASI
 //! knows only paths beneath these. Never widens a refusal: the host checks every path again.
 //! Code that should be tested without an instance takes a [`Files`] and gets [`Instance`] in a run.
+//!
+//! ```
+//! use orderly_plugin::files::{Error, Files};
+//! use orderly_plugin::testing::FakeFiles;
+//!
+//! /// In a run: `issue(&orderly_plugin::files::Instance)`, with `read = ["/etc/issue"]` in `plugin.toml`.
+//! fn issue(files: &dyn Files) -> Result<String, Error> {
+//!     Ok(files.read_text("/etc/issue", 4_096)?.trim().to_owned())
+//! }
+//!
+//! assert_eq!(issue(&FakeFiles::new().with("/etc/issue", "Debian\n")).as_deref(), Ok("Debian"));
+//! assert_eq!(issue(&FakeFiles::new()), Err(Error::NotFound));
+//! ```
 
 mod wasi;
 

@@ -3,6 +3,16 @@
 //! Owns the wait for a program's end and the cap on what is kept of its output. The agent starts the program,
 //! without a shell and with a clean environment, as the granted user; it runs in the task's own process tree and
 //! ends with it at the latest.
+//!
+//! ```no_run
+//! use orderly_plugin::process;
+//!
+//! # fn main() -> Result<(), process::Error> {
+//! let id = process::run("/usr/bin/id", &["-u"], 1_024)?;
+//! assert!(id.success(), "{}", String::from_utf8_lossy(&id.stderr));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fmt;
 

@@ -3,6 +3,19 @@
 //! Owns the shapes that a plugin fills in. One run's report holds at most 1 MiB, 10,000 findings, 10,000 facts and
 //! 100,000 rows; what is over is refused with [`Error::Full`] and what was taken before stays. Long texts of a
 //! finding are cut here, with a mark, so that one long line does not lose the finding.
+//!
+//! ```no_run
+//! use orderly_plugin::{Finding, Severity, Table, report};
+//!
+//! # fn main() -> Result<(), report::Error> {
+//! Finding::fail("X-01", "the door is shut", Severity::High, "/etc/door:3: open", "shut it").send()?;
+//! let mut table = Table::new("doors", ["name", "state"]);
+//! table.row(["front".to_owned(), "open".to_owned()]);
+//! table.send()?;
+//! report::fact("doors", "1")?;
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fmt;
 

@@ -39,13 +39,10 @@ pub(super) fn all(root: &Path, toolchain: &Toolchain, say: &dyn Fn(&str)) -> Res
 
     let fingerprint = fingerprint(root, toolchain)?;
     let sources = sources(&plugins)?;
-    let (buildable, left): (Vec<_>, Vec<_>) = sources
-        .into_iter()
-        .partition(|source| source.target == BARE || toolchain.no_wasi.is_none());
-    let left_out = left
-        .into_iter()
-        .map(|source| (source.name, toolchain.no_wasi.clone().unwrap_or_default()))
-        .collect();
+    let (buildable, left): (Vec<_>, Vec<_>) =
+        sources.into_iter().partition(|source| source.target == BARE || toolchain.no_wasi.is_none());
+    let left_out =
+        left.into_iter().map(|source| (source.name, toolchain.no_wasi.clone().unwrap_or_default())).collect();
     let guests = buildable
         .iter()
         .map(|source| Guest {
@@ -56,35 +53,18 @@ pub(super) fn all(root: &Path, toolchain: &Toolchain, say: &dyn Fn(&str)) -> Res
         })
         .collect::<Vec<_>>();
     let done = fs::read_to_string(dir.join(FINGERPRINT)).is_ok_and(|kept| kept == fingerprint)
-        && guests
-            .iter()
-            .all(|guest| guest.component.is_file() && guest.manifest.is_file());
+        && guests.iter().all(|guest| guest.component.is_file() && guest.manifest.is_file());
     if !done {
-        // Gone first, so that an interrupted build is not taken for a finished one.
-        if dir.exists() {
-            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-        }
-        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         for triple in [BARE, WASI] {
-            let wanted = buildable
-                .iter()
-                .filter(|source| source.target == triple)
-                .collect::<Vec<_>>();
+            let wanted = buildable.iter().filter(|source| source.target == triple).collect::<Vec<_>>();
             if !wanted.is_empty() {
                 say(&format!("building {} guests for {triple}", wanted.len()));
                 cargo(&plugins, &config, triple, &wanted)?;
-                gather(&target.join(triple).join("release"), &dir, &wanted)?;
             }
         }
-        fs::write(dir.join(FINGERPRINT), &fingerprint)
-            .with_context(|| format!("cannot write to {}", dir.display()))?;
+        replace(&target, &dir, &buildable, &fingerprint)?;
     }
-    Ok(Guests {
-        dir,
-        all: guests,
-        left_out,
-        built: !done,
-    })
+    Ok(Guests { dir, all: guests, left_out, built: !done })
 }
 
 /// What the components depend on.
@@ -109,19 +89,11 @@ fn cargo_config(root: &Path, toolchain: &Toolchain) -> String {
     if let Some(sysroot) = &toolchain.sysroot {
         flags.push(remap(sysroot, "sysroot"));
     }
-    let flags = flags
-        .iter()
-        .map(|flag| quoted(flag))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let mut config = String::from(
-        "# Made by `cargo xtask guests`. Paths of this machine are taken out of what is built.\n",
-    );
+    let flags = flags.iter().map(|flag| quoted(flag)).collect::<Vec<_>>().join(", ");
+    let mut config =
+        String::from("# Made by `cargo xtask guests`. Paths of this machine are taken out of what is built.\n");
     if let Some(rustc) = &toolchain.rustc {
-        config.push_str(&format!(
-            "[build]\nrustc = {}\n",
-            quoted(&rustc.to_string_lossy())
-        ));
+        config.push_str(&format!("[build]\nrustc = {}\n", quoted(&rustc.to_string_lossy())));
     }
     config.push_str(&format!(
         "[target.{BARE}]\nlinker = \"wasm-component-ld\"\nrustflags = [{flags}]\n[target.{WASI}]\nrustflags = [{flags}]\n"
@@ -173,14 +145,32 @@ fn command(plugins: &Path) -> Command {
     command
 }
 
-fn gather(from: &Path, to: &Path, wanted: &[&Source]) -> Result<()> {
-    for source in wanted {
-        let built = from.join(format!("{}.wasm", source.name.replace('-', "_")));
-        let component = to.join(format!("{}.wasm", source.name));
-        fs::copy(&built, &component).with_context(|| format!("cannot copy {}", built.display()))?;
+/// Puts a whole new folder in the old one's place: who reads it meanwhile must not find half of it.
+fn replace(target: &Path, dir: &Path, built: &[Source], fingerprint: &str) -> Result<()> {
+    let new = target.join("components.new");
+    for folder in [&new, &target.join("components.old")] {
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+    }
+    fs::create_dir_all(&new).with_context(|| format!("cannot make {}", new.display()))?;
+    for source in built {
+        let file = format!("{}.wasm", source.name.replace('-', "_"));
+        let component = target.join(source.target).join("release").join(file);
+        fs::copy(&component, new.join(format!("{}.wasm", source.name)))
+            .with_context(|| format!("cannot copy {}", component.display()))?;
         let manifest = source.dir.join("plugin.toml");
-        fs::copy(&manifest, to.join(format!("{}.toml", source.name)))
+        fs::copy(&manifest, new.join(format!("{}.toml", source.name)))
             .with_context(|| format!("cannot copy {}", manifest.display()))?;
+    }
+    fs::write(new.join(FINGERPRINT), fingerprint).with_context(|| format!("cannot write to {}", new.display()))?;
+    let old = target.join("components.old");
+    if dir.exists() {
+        fs::rename(dir, &old).with_context(|| format!("cannot move {}", dir.display()))?;
+    }
+    fs::rename(&new, dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    if old.exists() {
+        fs::remove_dir_all(&old).with_context(|| format!("cannot remove {}", old.display()))?;
     }
     Ok(())
 }
@@ -205,13 +195,9 @@ fn sources(plugins: &Path) -> Result<Vec<Source>> {
         .output()
         .context("cannot start cargo")?;
     if !output.status.success() {
-        bail!(
-            "cargo cannot read the plugins' workspace: {}",
-            String::from_utf8_lossy(&output.stderr).trim_end()
-        );
+        bail!("cargo cannot read the plugins' workspace: {}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
-    let metadata: Metadata =
-        serde_json::from_slice(&output.stdout).context("cannot read cargo's metadata")?;
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cannot read cargo's metadata")?;
     let mut sources = metadata
         .packages
         .into_iter()
@@ -270,8 +256,7 @@ mod tests {
     #[test]
     fn a_crate_gets_the_bare_target_unless_it_asks_for_the_other() {
         let asks = |text: &str| {
-            let metadata: BTreeMap<String, serde_json::Value> =
-                serde_json::from_str(text).unwrap();
+            let metadata: BTreeMap<String, serde_json::Value> = serde_json::from_str(text).unwrap();
             wanted_target(Some(&metadata))
         };
         assert_eq!(wanted_target(None), BARE);

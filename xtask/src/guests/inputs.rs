@@ -26,8 +26,7 @@ impl Fingerprint {
 
     /// Adds the contents of a file.
     pub(super) fn file(&mut self, path: &Path) -> Result<()> {
-        let contents =
-            fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let contents = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         self.bytes(&contents);
         Ok(())
     }
@@ -60,9 +59,7 @@ fn list(dir: &Path, skipped: &[&str], files: &mut Vec<PathBuf>) -> Result<()> {
     let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot read {}", dir.display()))?;
-        let kind = entry
-            .file_type()
-            .with_context(|| format!("cannot look at {}", entry.path().display()))?;
+        let kind = entry.file_type().with_context(|| format!("cannot look at {}", entry.path().display()))?;
         let name = entry.file_name();
         if kind.is_dir() {
             if !skipped.iter().any(|skip| name.to_str() == Some(skip)) {

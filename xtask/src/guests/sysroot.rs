@@ -31,20 +31,11 @@ pub(super) struct Made {
 }
 
 /// Makes the folder, or finds it made.
-pub(super) fn make(
-    root: &Path,
-    compiler: &Compiler,
-    linker_dir: &Path,
-    say: &dyn Fn(&str),
-) -> Result<Made> {
+pub(super) fn make(root: &Path, compiler: &Compiler, linker_dir: &Path, say: &dyn Fn(&str)) -> Result<Made> {
     let key = key(compiler, linker_dir)?;
     let all = root.join("target/guest-sdk");
     let dir = all.join(&key);
-    let made = Made {
-        rustc: dir.join("bin/rustc"),
-        dir,
-        key,
-    };
+    let made = Made { rustc: dir.join("bin/rustc"), dir, key };
     if made.rustc.is_file() {
         return Ok(made);
     }
@@ -83,12 +74,7 @@ fn fill(made: &Made, compiler: &Compiler, linker_dir: &Path, say: &dyn Fn(&str))
 }
 
 /// Builds std for `target` into the folder `sdk`.
-pub(super) fn build_std(
-    sdk: &Path,
-    compiler: &Compiler,
-    target: &str,
-    say: &dyn Fn(&str),
-) -> Result<()> {
+pub(super) fn build_std(sdk: &Path, compiler: &Compiler, target: &str, say: &dyn Fn(&str)) -> Result<()> {
     say(&format!(
         "building a std for {target} from the sources in {} (once, about a minute)",
         compiler.library().display()
@@ -102,8 +88,7 @@ pub(super) fn build_std(
     ];
     let log = sdk.join("build.log");
     fs::create_dir_all(sdk).with_context(|| format!("cannot make {}", sdk.display()))?;
-    let log_file =
-        fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let log_file = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let status = Command::new("cargo")
         .args(["build", "--locked", "--profile", "dist", "--no-default-features"])
         .args(["--target", target, "--manifest-path"])
@@ -143,10 +128,8 @@ pub(super) fn build_std(
 
 /// Cargo's home folder, for path remapping.
 pub(super) fn cargo_home() -> PathBuf {
-    env::var_os("CARGO_HOME").map_or_else(
-        || PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cargo"),
-        PathBuf::from,
-    )
+    env::var_os("CARGO_HOME")
+        .map_or_else(|| PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cargo"), PathBuf::from)
 }
 
 fn link(from: &Path, to: &Path) -> Result<()> {
@@ -162,10 +145,8 @@ fn script(made: &Made, compiler: &Compiler) -> Result<()> {
         made.dir.display()
     );
     let unfinished = bin.join("rustc.new");
-    fs::write(&unfinished, text)
-        .with_context(|| format!("cannot write {}", unfinished.display()))?;
+    fs::write(&unfinished, text).with_context(|| format!("cannot write {}", unfinished.display()))?;
     fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("cannot make {} a program", unfinished.display()))?;
-    fs::rename(&unfinished, &made.rustc)
-        .with_context(|| format!("cannot write {}", made.rustc.display()))
+    fs::rename(&unfinished, &made.rustc).with_context(|| format!("cannot write {}", made.rustc.display()))
 }

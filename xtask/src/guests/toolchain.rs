@@ -63,14 +63,9 @@ pub(super) fn find(root: &Path, say: &dyn Fn(&str)) -> Result<Toolchain> {
 }
 
 fn of_rustup(active: &Compiler) -> Result<Toolchain> {
-    let no_wasi = (!active.has(WASI)?)
-        .then(|| format!("the active tool chain has no {WASI}: run `rustup target add {WASI}`"));
-    Ok(Toolchain {
-        rustc: None,
-        identity: active.verbose_version.clone(),
-        sysroot: None,
-        no_wasi,
-    })
+    let no_wasi =
+        (!active.has(WASI)?).then(|| format!("the active tool chain has no {WASI}: run `rustup target add {WASI}`"));
+    Ok(Toolchain { rustc: None, identity: active.verbose_version.clone(), sysroot: None, no_wasi })
 }
 
 fn of_debian(root: &Path, active: &Compiler, say: &dyn Fn(&str)) -> Result<Toolchain> {
@@ -86,12 +81,7 @@ fn of_debian(root: &Path, active: &Compiler, say: &dyn Fn(&str)) -> Result<Toolc
     let no_wasi = wasi::make(&made, &compiler, say).err().map(|error| format!("{error:#}"));
     Ok(Toolchain {
         rustc: Some(made.rustc.clone()),
-        identity: format!(
-            "{}{}{}",
-            compiler.verbose_version,
-            made.key,
-            no_wasi.as_deref().unwrap_or_default()
-        ),
+        identity: format!("{}{}{}", compiler.verbose_version, made.key, no_wasi.as_deref().unwrap_or_default()),
         sysroot: Some(made.dir),
         no_wasi,
     })
@@ -99,11 +89,7 @@ fn of_debian(root: &Path, active: &Compiler, say: &dyn Fn(&str)) -> Result<Toolc
 
 /// The folder with `wasm-component-ld` and `rust-lld`: Debian's packages have neither.
 fn linker_dir(active: &Compiler) -> Result<PathBuf> {
-    let dir = active
-        .sysroot
-        .join("lib/rustlib")
-        .join(&active.host)
-        .join("bin");
+    let dir = active.sysroot.join("lib/rustlib").join(&active.host).join("bin");
     if !dir.join("wasm-component-ld").is_file() {
         bail!(
             "there is no wasm-component-ld in {}: install a tool chain with rustup (https://rustup.rs), or run `rustup target add {BARE}`",
@@ -115,12 +101,11 @@ fn linker_dir(active: &Compiler) -> Result<PathBuf> {
 
 /// Debian's compiler, or why it cannot be used.
 fn debian_compiler(root: &Path) -> Result<Compiler, String> {
-    let how = format!("run `{}`", install_command());
+    let how = format!("run `{}`", install_command(&DEBIAN_PACKAGES));
     if !Path::new(DEBIAN_RUSTC).is_file() {
         return Err(format!("{DEBIAN_RUSTC} is not there: {how}"));
     }
-    let compiler =
-        Compiler::ask(Path::new(DEBIAN_RUSTC), root).map_err(|error| format!("{error:#}"))?;
+    let compiler = Compiler::ask(Path::new(DEBIAN_RUSTC), root).map_err(|error| format!("{error:#}"))?;
     if compiler.minor() < OLDEST_MINOR {
         return Err(format!("{DEBIAN_RUSTC} is older than 1.{OLDEST_MINOR}: {how}"));
     }
@@ -130,8 +115,8 @@ fn debian_compiler(root: &Path) -> Result<Compiler, String> {
     Ok(compiler)
 }
 
-fn install_command() -> String {
-    format!("sudo apt-get install --no-install-recommends {}", DEBIAN_PACKAGES.join(" "))
+fn install_command(packages: &[&str]) -> String {
+    format!("sudo apt-get install --no-install-recommends {}", packages.join(" "))
 }
 
 /// Installs Debian's packages where this process may.
@@ -141,23 +126,28 @@ fn install(say: &dyn Fn(&str)) -> Result<()> {
             "there is no std for {BARE}: run `rustup target add {BARE}` (and `unset RUSTUP_AUTO_INSTALL` where it is 0)"
         );
     }
+    apt_install(&DEBIAN_PACKAGES, say)
+}
+
+/// Installs packages with apt-get, which must be there.
+///
+/// # Errors
+/// When this process is not root (the error names the command) and when apt-get fails.
+pub(super) fn apt_install(packages: &[&str], say: &dyn Fn(&str)) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
-        bail!("installing packages needs root: run `{}`", install_command());
+        bail!("installing packages needs root: run `{}`", install_command(packages));
     }
-    for arguments in [
-        &["update", "-qq"][..],
-        &["install", "-y", "-qq", "--no-install-recommends", DEBIAN_PACKAGES[0], DEBIAN_PACKAGES[1]],
-    ] {
+    let options = ["install", "-y", "-qq", "--no-install-recommends"];
+    for arguments in [vec!["update", "-qq"], [&options[..], packages].concat()] {
         say(&format!("apt-get {}", arguments.join(" ")));
-        let status = Command::new("apt-get")
+        let output = Command::new("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(arguments)
+            .args(&arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
+            .output()
             .context("cannot start apt-get")?;
-        if !status.success() {
-            bail!("`apt-get {}` failed: run it to see why", arguments.join(" "));
+        if !output.status.success() {
+            bail!("`apt-get {}` failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim_end());
         }
     }
     Ok(())
@@ -165,8 +155,7 @@ fn install(say: &dyn Fn(&str)) -> Result<()> {
 
 /// Whether a program of this name is on the PATH.
 pub(super) fn on_path(name: &str) -> bool {
-    env::var_os("PATH")
-        .is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(name).is_file()))
+    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(name).is_file()))
 }
 
 /// A compiler and what it says of itself.
@@ -193,13 +182,7 @@ impl Compiler {
             .with_context(|| format!("`{} -vV` names no host", path.display()))?
             .to_owned();
         let sysroot = PathBuf::from(output(path, root, &["--print", "sysroot"])?.trim_end());
-        Ok(Self {
-            path: path.to_owned(),
-            host,
-            sysroot,
-            verbose_version,
-            root: root.to_owned(),
-        })
+        Ok(Self { path: path.to_owned(), host, sysroot, verbose_version, root: root.to_owned() })
     }
 
     /// Whether it has a std for `target`.
@@ -209,19 +192,13 @@ impl Compiler {
             return Ok(false);
         };
         Ok(entries.flatten().any(|entry| {
-            entry.file_name().to_str().is_some_and(|name| {
-                name.starts_with("libstd-") && name.ends_with(".rlib")
-            })
+            entry.file_name().to_str().is_some_and(|name| name.starts_with("libstd-") && name.ends_with(".rlib"))
         }))
     }
 
     /// The folder with its libraries for `target`.
     pub(super) fn libraries(&self, target: &str) -> Result<PathBuf> {
-        let printed = output(
-            &self.path,
-            &self.root,
-            &["--print", "target-libdir", "--target", target],
-        )?;
+        let printed = output(&self.path, &self.root, &["--print", "target-libdir", "--target", target])?;
         Ok(PathBuf::from(printed.trim_end()))
     }
 
