@@ -154,20 +154,22 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn small_chunks_wait_for_their_moment_and_then_go_together() {
         let (mut live, mut frames) = view(8);
-        live.chunk(Stream::Stdout, b"ab");
-        live.chunk(Stream::Stderr, b"c");
-        live.chunk(Stream::Stderr, b"d");
+        for (stream, bytes) in [(Stream::Stdout, &b"ab"[..]), (Stream::Stderr, b"c"), (Stream::Stderr, b"d")] {
+            live.chunk(stream, bytes);
+        }
         assert_eq!(next(&mut frames), None);
-        tokio::time::sleep(INTERVAL * 2).await;
-        assert_eq!(next(&mut frames), Some((0, 4)));
+        let Some(ToServer::Output(output)) = frames.recv().await else { panic!() };
+        let texts: Vec<_> = output.segments.iter().map(|segment| segment.data.as_slice()).collect();
+        assert_eq!((output.offset, texts.as_slice()), (0, &[&b"ab"[..], b"cd"][..]));
         live.chunk(Stream::Stdout, b"e");
-        assert_eq!(next(&mut frames), Some((4, 1)), "after a pause the first byte goes at once");
+        let Some(ToServer::Output(output)) = frames.recv().await else { panic!() };
+        assert_eq!(output.offset, 4);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_does_not_fit_is_left_out_and_the_offset_shows_it() {
         let (mut live, mut frames) = view(1);
         let block = vec![b'x'; CHUNK_BYTES];

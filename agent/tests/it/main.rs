@@ -1,0 +1,12 @@
+//! The agent as a program, against a server that this test plays: enrolment, orders, ends, crashes.
+//!
+//! One binary, so that it is linked once. Each test owns a server on a port of its own, a data directory and an agent.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod crashes;
+mod enrolment;
+mod fleet;
+mod orders;
+mod refusals;
+mod scripts;
+mod server;
