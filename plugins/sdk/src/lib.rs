@@ -34,6 +34,7 @@ pub mod clock;
 mod command;
 pub mod facts;
 pub mod files;
+pub mod http;
 pub mod log;
 pub mod mounts;
 pub mod process;
