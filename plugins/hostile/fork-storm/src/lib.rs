@@ -3,7 +3,7 @@
 //! Stopped means: no more than 4 run at a time, no more than 64 in all, nothing that was not granted, and none of
 //! them is alive after the run. The last is for the test to see; the others are reported here.
 
-use orderly_plugin::process::{self, Child, Error};
+use orderly_plugin::process::{self, Child, Error, Event};
 use orderly_plugin::{Arguments, Command, Description, Failure, Finding, Outcome, Parameter, Severity, report};
 
 /// Attempts in each storm: far over both limits.
@@ -56,7 +56,7 @@ impl Command for ForkStorm {
         let mut in_all = at_a_time;
         for _ in 0..ATTEMPTS {
             if let Some(child) = running.pop() {
-                child.kill();
+                end(&child);
             }
             match process::spawn("/usr/bin/sleep", &[seconds]) {
                 Ok(child) => {
@@ -82,6 +82,16 @@ impl Command for ForkStorm {
 }
 
 orderly_plugin::export!(ForkStorm);
+
+/// Ends a program and waits until it has: only then there is room for another.
+fn end(child: &Child) {
+    child.kill();
+    while let Ok(event) = child.next() {
+        if matches!(event, Event::Exited(_)) {
+            return;
+        }
+    }
+}
 
 /// Starts programs and ends none, until one is refused; says how.
 fn storm(seconds: &str, running: &mut Vec<Child>) -> String {
