@@ -1,4 +1,4 @@
-//! `/proc/net/tcp`, `tcp6`, `udp` and `udp6`.
+//! `/proc/PID/net/tcp`, `tcp6`, `udp` and `udp6`.
 //!
 //! Owns addresses as the kernel prints them: words of 32 bits in the byte order of the machine, which is taken to be
 //! little-endian as on every platform that agents run on.
