@@ -98,14 +98,14 @@ fn tell(found: &Found) {
     match found {
         Found::Whole | Found::New => {}
         Found::Torn(bytes) => {
-            tracing::warn!(bytes, "the journal's last write had been cut off; nobody was told of it, it is removed")
+            tracing::warn!(bytes, "the journal's last write had been cut off; nobody was told of it, it is removed");
         }
-        Found::Corrupt(offset, aside) => tracing::error!(
-            offset, aside = %aside.display(),
-            "the journal is damaged: it is set aside, what is whole is kept, and orders signed before now are refused"
-        ),
+        Found::Corrupt(offset, aside) => {
+            let aside = aside.display();
+            tracing::error!(offset, %aside, "the journal is damaged: it is set aside, what is whole is kept, and orders signed before now are refused");
+        }
         Found::Missing => {
-            tracing::error!("the journal is gone: orders signed before now are refused, since they may have run")
+            tracing::error!("the journal is gone: orders signed before now are refused, since they may have run");
         }
     }
 }

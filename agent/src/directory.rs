@@ -100,7 +100,7 @@ impl Directory {
         }
         let written = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
         written.map_err(failed("write", LOCK))?;
-        Ok(Self { path: path.to_owned(), lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     /// Looks at a directory that an agent may be using, without taking the lock.

@@ -127,7 +127,8 @@ impl Desk {
             match &task.job {
                 Job::Script(script) => {
                     let started = |tree: &orderly_host::platform::Tree| self.remember_tree(task.order, tree);
-                    script::run(script, tree, &halt, self.config.grace, &mut live, started).await
+                    let halt = script::Halt { stop: &halt, grace: self.config.grace };
+                    script::run(script, tree, &halt, &mut live, started).await
                 }
                 Job::Plugin(plugin) => match self.compiled() {
                     Ok(cache) => {

@@ -1,10 +1,10 @@
 //! Running a script.
 //!
 //! Owns the hand-over (a sealed memory file that nobody else can read or change, never a file in a shared directory and
-//! never text in a command line), the choice of the interpreter, and the end. A script that ends by itself may
-//! leave processes behind on purpose (`nohup server &`): they live on, as with Cloud Assistant, and once the script
-//! has ended their hold on the output is waited for a moment only. At the deadline and on a stop everything of the
-//! task is ended, or the script's own process alone where the order says so.
+//! never text in a command line), the choice of the interpreter, and the end. What the order says is ended with the
+//! script: `process-tree` ends all that it began, after its own end too, so that nothing of a task is alive once its
+//! end is told; `process` ends the script's own process alone, and what it left in the background (`nohup server &`) lives
+//! on; its hold on the output is then waited for a moment only.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -67,6 +67,14 @@ pub(crate) struct Script {
     pub output_bytes: u32,
 }
 
+/// How a run is ended before its own end.
+pub(crate) struct Halt<'a> {
+    /// Ends it when it is cancelled.
+    pub stop: &'a CancellationToken,
+    /// Time between SIGTERM and SIGKILL.
+    pub grace: Duration,
+}
+
 /// Whether this instance can run scripts of this kind; else why not.
 ///
 /// # Errors
@@ -86,13 +94,12 @@ fn powershell() -> Option<&'static str> {
     POWERSHELL.into_iter().find(|path| Path::new(path).is_file())
 }
 
-/// Runs the script in this tree until it ends, its time is over, or `stop` is cancelled. `started` is called once its
+/// Runs the script in this tree until it ends, its time is over, or it is halted. `started` is called once its
 /// process is there.
 pub(crate) async fn run(
     script: &Script,
     tree: Tree,
-    stop: &CancellationToken,
-    grace: Duration,
+    halt: &Halt<'_>,
     live: &mut Live,
     started: impl FnOnce(&Tree),
 ) -> Outcome {
@@ -108,7 +115,7 @@ pub(crate) async fn run(
     };
     started(&tree);
     let mut keeper = Keeper::new(script.output_bytes);
-    let end = watch(script, child, tree, stop, grace, &mut keeper, live).await;
+    let end = watch(script, child, tree, halt, &mut keeper, live).await;
     live.flush();
     named(end, script, keeper.finish(), started_ms)
 }
@@ -159,8 +166,7 @@ async fn watch(
     script: &Script,
     mut child: Child,
     tree: Tree,
-    stop: &CancellationToken,
-    grace: Duration,
+    halt: &Halt<'_>,
     keeper: &mut Keeper,
     live: &mut Live,
 ) -> End {
@@ -172,23 +178,25 @@ async fn watch(
             tokio::select! {
                 ended = child.wait() => ended.map_or_else(|error| End::Lost(format!("its process cannot be waited for: {error}")), End::Exited),
                 () = tokio::time::sleep(script.timeout) => End::TimedOut,
-                () = stop.cancelled() => End::Stopped,
+                () = halt.stop.cancelled() => End::Stopped,
             }
         })
         .await;
     let alone = script.termination == Termination::Process;
     let gone = match (&why, own) {
-        (End::Exited(_), _) => true,
-        (End::TimedOut | End::Stopped, Some(own)) if alone => end_alone(&mut reading, &mut child, &own, grace).await,
+        (End::Exited(_), _) => alone || tree.is_empty().unwrap_or(false),
+        (End::TimedOut | End::Stopped, Some(own)) if alone => {
+            end_alone(&mut reading, &mut child, &own, halt.grace).await
+        }
         _ => false,
     };
     if gone {
         reading.rest(LEFT_BEHIND_TIME).await;
-        // What the script left behind lives on; where it left nothing this only tidies up.
+        // Where the script left nothing behind this only tidies up.
         tree.release();
         return why;
     }
-    let terminated = reading.beside(tree.terminate(grace)).await;
+    let terminated = reading.beside(tree.terminate(halt.grace)).await;
     reading.rest(REST_TIME).await;
     match terminated {
         Ok(()) => why,

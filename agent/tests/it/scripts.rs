@@ -1,6 +1,6 @@
 //! Scripts: how they are handed over, as whom they run, what is kept of them and how they end.
 
-use orderly_signing::order::Action;
+use orderly_signing::order::{Action, Termination};
 use orderly_wire::to_server::{Stream, ToServer};
 
 use crate::fleet::{Fleet, processes, root, timeout, user};
@@ -22,7 +22,11 @@ async fn output_exit_codes_and_the_receipt_say_what_happened() {
     let killed = fleet.outcome("kill -9 $$", |_| {}).await;
     assert_eq!((killed.status(), killed.receipt.exit_code), ("Failed", Some(137)));
     let live = fleet.server.with(|state| {
-        state.live.iter().any(|frame| matches!(frame, ToServer::Output(output) if output.segments[0].data == b"out\n"))
+        let segments = state.live.iter().filter_map(|frame| match frame {
+            ToServer::Output(output) => Some(&output.segments),
+            _ => None,
+        });
+        segments.flatten().any(|segment| segment.stream == Stream::Stdout && segment.data == b"out\n")
     });
     assert!(live, "live output was sent");
 }
@@ -153,16 +157,50 @@ async fn a_flood_keeps_head_tail_and_counts_and_costs_no_memory() {
     assert!(kilobytes < 64 * 1024, "{kilobytes} kB");
 }
 
+/// Orders that only the script's own process is ended with it.
+fn alone(order: &mut orderly_signing::order::Order) {
+    let Action::Script { termination, .. } = &mut order.action else { panic!() };
+    *termination = Termination::Process;
+}
+
+fn kill(pids: &[u32]) {
+    for pid in pids {
+        let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_script_leaves_behind_lives_on_and_does_not_hold_its_end_up() {
+async fn what_a_script_leaves_behind_ends_with_it_where_the_order_says_tree() {
     let fleet = Fleet::linked().await;
     let left = mark(4);
-    let done = fleet.outcome(&format!("sleep {left} & echo started"), |_| {}).await;
+    let done = fleet.outcome(&format!("(setsid sleep {left} &); echo started"), |_| {}).await;
+    assert_eq!((done.status(), done.stdout().as_str()), ("Success", "started\n"));
+    assert_eq!(processes(&left), Vec::<u32>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_script_leaves_behind_lives_on_where_the_order_says_process() {
+    let fleet = Fleet::linked().await;
+    let left = mark(5);
+    let done = fleet.outcome(&format!("sleep {left} & echo started"), alone).await;
     assert_eq!((done.status(), done.stdout().as_str()), ("Success", "started\n"));
     let alive = processes(&left);
     assert_eq!(alive.len(), 1, "a service that was started on purpose");
-    let pid = rustix::process::Pid::from_raw(alive[0].cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    kill(&alive);
+    let (left, own) = (mark(6), mark(7));
+    let text = format!("sleep {left} & exec sleep {own}");
+    let done = fleet
+        .outcome(&text, |order| {
+            alone(order);
+            timeout(order, 1);
+        })
+        .await;
+    assert_eq!(done.status(), "Timeout");
+    assert_eq!(processes(&own), Vec::<u32>::new());
+    let alive = processes(&left);
+    assert_eq!(alive.len(), 1);
+    kill(&alive);
 }
 
 #[tokio::test(flavor = "multi_thread")]
