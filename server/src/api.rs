@@ -148,3 +148,6 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(middleware::from_fn(problem::finish))
         .with_state(api)
 }
+
+#[cfg(test)]
+mod tests;

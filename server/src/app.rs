@@ -63,7 +63,7 @@ pub async fn run(config: Config) -> Result<(), AppError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
     let shutdown = Shutdown::default();
-    let started = start(config, &shutdown).await;
+    let started = start(config, &shutdown, say).await;
     if started.is_ok() {
         tokio::select! {
             _ = terminate.recv() => info!("told to stop"),
@@ -74,8 +74,12 @@ pub async fn run(config: Config) -> Result<(), AppError> {
     started.map(|_| ())
 }
 
-/// Starts everything and answers the address that it listens on.
-pub(crate) async fn start(config: Config, shutdown: &Shutdown) -> Result<SocketAddr, AppError> {
+/// Starts everything, says what programs wait for, and answers the address that it listens on.
+pub(crate) async fn start(
+    config: Config,
+    shutdown: &Shutdown,
+    mut say: impl FnMut(&str),
+) -> Result<SocketAddr, AppError> {
     raise_descriptors();
     let keys = keys::open(&config.data_dir, &config.public_name)?;
     let store = match &config.database_url {

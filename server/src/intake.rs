@@ -148,3 +148,5 @@ async fn run(
     }
 }
 
+#[cfg(test)]
+mod tests;

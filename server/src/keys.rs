@@ -54,3 +54,6 @@ pub fn open(data_dir: &Path, names: &[String]) -> Result<Keys, KeyError> {
     let dispatch = Arc::new(directory::dispatch(data_dir)?);
     Ok(Keys { authority, chain, tls, dispatch })
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,5 +22,7 @@ pub mod offer;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod trust;
 pub mod view;

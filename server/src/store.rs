@@ -118,3 +118,6 @@ macro_rules! on_engine {
     };
 }
 use on_engine;
+
+#[cfg(test)]
+mod tests;

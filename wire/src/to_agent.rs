@@ -95,7 +95,8 @@ pub struct KeyringUpdate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Goodbye {
-    /// A stable word: `stopping`, `replaced` (another link of the same instance), `proof`, `version`, `unknown-instance`, `slow`.
+    /// A stable word: `stopping`, `replaced` (another link of the same instance), `proof`, `version`, `unknown-instance`,
+    /// `facts` (what the instance says of itself is out of bounds), `frame` (not a frame, or not one for now), `slow`.
     pub code: String,
     /// For people.
     pub reason: String,

@@ -5,10 +5,13 @@ use std::sync::OnceLock;
 use orderly_wire::http::problem::{PROBLEM_JSON, Problem};
 use serde::Serialize;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{PartialSchema as _, ToSchema};
 
 use super::problem::ApiError;
+
+/// The name of the response that every operation may give.
+const PROBLEM: &str = "Problem";
 
 /// The answer of the health check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -48,17 +51,26 @@ pub(super) fn head() -> OpenApi {
 pub fn document() -> OpenApi {
     let mut document = super::described().split_for_parts().1;
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API token, `ort_…`")).build();
+    let schema = Ref::from_schema_name(Problem::name());
     let problem = ResponseBuilder::new()
         .description("what is wrong, where, and what to do about it")
-        .content(PROBLEM_JSON, ContentBuilder::new().schema(Some(Problem::schema())).build())
+        .content(PROBLEM_JSON, ContentBuilder::new().schema(Some(schema)).build())
         .build();
     let components = document.components.get_or_insert_default();
     components.security_schemes.insert("token".to_owned(), SecurityScheme::Http(bearer).into());
+    components.responses.insert(PROBLEM.to_owned(), problem.into());
+    let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
+    Problem::schemas(&mut schemas);
+    components.schemas.extend(schemas);
     for (path, item) in &mut document.paths.paths {
         let operations =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().filter_map(Option::as_mut);
         for operation in operations {
-            operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
+            operation.responses.responses.insert("default".to_owned(), RefOr::Ref(Ref::from_response_name(PROBLEM)));
+            // Handlers of different things share a name; what programs generate from this must not.
+            if let (Some(id), Some([tag])) = (&mut operation.operation_id, operation.tags.as_deref()) {
+                *id = format!("{tag}-{}", id.replace('_', "-"));
+            }
             if path.starts_with("/v1/") && operation.security.is_none() {
                 operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
             }

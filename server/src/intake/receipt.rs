@@ -50,12 +50,12 @@ impl Reporter {
         let output = covered_output(&receipt, finished.output);
         let report = match (&receipt.report, finished.report) {
             (Some(covered), Some(report)) => {
-                let report = serde_json::to_vec(&report).unwrap_or_default();
-                let same = Digest::of(&report) == *covered;
-                if !same {
-                    warn!(order = %order, "a report is not the one that its receipt covers; it was not stored");
+                let json = report.to_json();
+                let good = Digest::of(&json) == *covered && report.check().is_ok();
+                if !good {
+                    warn!(order = %order, "a report is over its caps or not the one that its receipt covers; it was not stored");
                 }
-                same.then_some(report)
+                good.then_some(json)
             }
             (None, Some(_)) => {
                 warn!(order = %order, "a report is not covered by its receipt; it was not stored");

@@ -45,7 +45,7 @@ pub enum Run {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunScript {
-    /// `shell`, `power-shell` or `bat`.
+    /// `shell`, `powershell` or `bat`.
     pub interpreter: String,
     /// The script, in Base64.
     #[serde(with = "crate::frame::base64_bytes")]

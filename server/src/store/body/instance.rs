@@ -204,7 +204,7 @@ impl Reader {
     ) -> Result<Vec<(InstanceKey, InstanceId)>, StoreError> {
         let mut query = QueryBuilder::<Db>::new("SELECT i.id, i.uid FROM instances i WHERE i.id > 0");
         push_tags(&mut query, tags);
-        let rows = query.build().fetch_all(&self.pool).await?;
+        let rows = query.push(" ORDER BY i.id").build().fetch_all(&self.pool).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, parsed("instances", row.try_get(1)?)?))).collect()
     }
 }

@@ -1,0 +1,8 @@
+//! The API against a whole server in this process, with agents that speak and run nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod enrolment;
+mod invocations;
+mod links;
+mod plugins;
+mod requests;

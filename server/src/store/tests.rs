@@ -1,0 +1,74 @@
+//! The one body of SQL on both databases, use case by use case.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod cases;
+mod machine;
+
+use tempfile::TempDir;
+
+use super::{Store, StoreError};
+use crate::shutdown::Phase;
+use crate::testing::postgres::{Cluster, installed};
+
+/// Runs every case on a store of its own.
+async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {
+    cases::people(open("people").await).await;
+    cases::enrolment(open("enrolment").await).await;
+    cases::plugins(open("plugins").await).await;
+    cases::creation_and_paging(open("creation").await).await;
+    cases::reports_are_idempotent(open("reports").await).await;
+    cases::a_batch_over_many_invocations(open("batch").await).await;
+    cases::the_instance_overrules_the_deadline(open("deadline").await).await;
+    cases::stop(open("stop").await).await;
+    cases::a_failing_change_harms_no_other(open("failing").await).await;
+    machine::counters_agree_with_rows(open("counters").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite() {
+    let mut directories = Vec::new();
+    let phase = Phase::new("test");
+    every_case(async |_| {
+        let directory = TempDir::new().unwrap();
+        let store = Store::open_lite(directory.path(), &phase).await.unwrap();
+        directories.push(directory);
+        store
+    })
+    .await;
+    phase.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql() {
+    let bin = match installed() {
+        Ok(bin) => bin,
+        Err(why) if std::env::var_os("CI").is_some() => panic!("PostgreSQL must be tested here: {why}"),
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            return;
+        }
+    };
+    let cluster = Cluster::start(&bin).await;
+    let phase = Phase::new("test");
+    every_case(async |name| {
+        let url = cluster.database(name).await;
+        Store::open_postgres(&url, &phase).await.unwrap()
+    })
+    .await;
+    phase.end().await;
+}
+
+#[tokio::test]
+async fn a_second_server_is_kept_out_and_what_was_committed_is_there_again() {
+    let directory = TempDir::new().unwrap();
+    let phase = Phase::new("first");
+    let store = Store::open_lite(directory.path(), &phase).await.unwrap();
+    store.add_token(cases::token("k-1", 1)).await.unwrap();
+    let second = Store::open_lite(directory.path(), &Phase::new("second")).await;
+    assert!(matches!(second, Err(StoreError::Locked { .. })));
+    phase.end().await;
+    assert!(matches!(store.add_token(cases::token("k-2", 2)).await, Err(StoreError::Closed)));
+    drop(store);
+    let store = Store::open_lite(directory.path(), &Phase::new("third")).await.unwrap();
+    assert_eq!(store.tokens().await.unwrap(), vec![cases::token("k-1", 1)]);
+}
