@@ -20,11 +20,18 @@ type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
 impl Host for State {
     async fn spawn(&mut self, executable: String, arguments: Vec<String>) -> Answer<Resource<Child>> {
-        self.recorder.count("process", &executable);
-        let reply = self.line.call(Call::Spawn { executable, arguments }).await;
+        let reply = self.line.call(Call::Spawn { executable: executable.clone(), arguments }).await;
         match reply {
-            Ok(Reply::Spawned { child }) => Ok(Ok(self.table.push(Child { number: child })?)),
-            reply => Ok(Err(refusal(reply))),
+            Ok(Reply::Spawned { child }) => {
+                self.recorder.count("process", &executable);
+                Ok(Ok(self.table.push(Child { number: child })?))
+            }
+            reply => {
+                if matches!(reply, Ok(Reply::Refused(ProcessRefusal::Denied(_)))) {
+                    self.recorder.count("denied process", &executable);
+                }
+                Ok(Err(refusal(reply)))
+            }
         }
     }
 }

@@ -51,7 +51,6 @@ async fn send(
 ) -> Result<http::Response<WasiBody>, Error> {
     let (head, body) = request.into_parts();
     let detail = format!("{} {}", head.method, head.uri.authority().map_or("", |authority| authority.as_str()));
-    recorder.count("http", &detail);
     let too_large = || Error::HttpRequestBodySize(Some(REQUEST_BODY_MAX_BYTES as u64));
     let body = Limited::new(body, REQUEST_BODY_MAX_BYTES).collect().await.map_err(|_| too_large())?.to_bytes();
     let timeout = options.and_then(|options| options.first_byte_timeout.or(options.connect_timeout));
@@ -62,7 +61,11 @@ async fn send(
         body: frame::Bytes(body.to_vec()),
         timeout_ms: timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
     });
-    match line.call(call).await {
+    let reply = line.call(call).await;
+    // A refused request is told as such: the owner may want to know that it was tried.
+    let denied = matches!(reply, Ok(Reply::HttpRefused(HttpRefusal::Denied | HttpRefusal::Address | HttpRefusal::Invalid(_))));
+    recorder.count(if denied { "denied http" } else { "http" }, &detail);
+    match reply {
         Ok(Reply::Response { response, status, headers }) => {
             let mut built = http::Response::builder().status(status);
             for (name, value) in headers {

@@ -4,6 +4,8 @@
 
 use std::io::{Read as _, Write as _};
 
+use orderly_model::capability::{Capabilities, HttpRule, Method};
+
 use super::*;
 
 fn request(url: &str) -> HttpRequest {
@@ -11,8 +13,9 @@ fn request(url: &str) -> HttpRequest {
 }
 
 fn grants(host: &str, port: u16, private: bool) -> Grants {
-    let rule = format!(r#"{{"http":[{{"host":"{host}","port":{port},"scheme":"http","methods":["GET"],"private":{private}}}]}}"#);
-    Grants::from_parent(&rule).unwrap()
+    let rule = HttpRule { host: host.parse().unwrap(), port, scheme: Scheme::Http, methods: vec![Method::Get], private };
+    let capabilities = Capabilities { http: vec![rule], ..Capabilities::none() };
+    Grants::from_parent(&capabilities.to_canonical_json()).unwrap()
 }
 
 /// A server that answers one request with `response` and hands back what it read.

@@ -103,6 +103,10 @@ impl Drop for Child {
 /// # Errors
 /// Nothing was started; the error says which step failed and why.
 pub fn spawn(spec: Spec, tree: &Tree) -> Result<Child, SpawnError> {
+    if !spec.program.is_absolute() || !spec.cwd.is_absolute() {
+        let reason = "its path and its working directory must be absolute".to_owned();
+        return Err(SpawnError::Specification { program: spec.program, reason });
+    }
     match tree.follower() {
         Follower::Cgroup(cgroup) => direct(spec, Some(cgroup.directory())),
         Follower::Supervisors(supervisors) => {
@@ -189,10 +193,6 @@ fn prepare(
     extra: Vec<OwnedFd>,
     pipes: Pipes,
 ) -> Result<(Prepared, ReadEnds), SpawnError> {
-    if !program.is_absolute() || !cwd.is_absolute() {
-        let reason = "its path and its working directory must be absolute".to_owned();
-        return Err(SpawnError::Specification { program: program.to_owned(), reason });
-    }
     let stdin = match stdin {
         Stdin::Fd(descriptor) => descriptor,
         Stdin::Null => std::fs::File::open("/dev/null")
