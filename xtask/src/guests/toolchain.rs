@@ -42,11 +42,9 @@ pub(super) struct Toolchain {
 /// Finds a tool chain, in the order that the module says.
 pub(super) fn find(root: &Path, say: &dyn Fn(&str)) -> Result<Toolchain> {
     let active = Compiler::ask(Path::new("rustc"), root)?;
-    if active.has(BARE)? {
-        return of_rustup(&active);
-    }
+    let whole = active.has(BARE)? && active.has(WASI)?;
     let fetch_allowed = env::var_os("RUSTUP_AUTO_INSTALL").as_deref() != Some(OsStr::new("0"));
-    if fetch_allowed && on_path("rustup") {
+    if !whole && fetch_allowed && on_path("rustup") {
         say("adding the wasm targets with rustup");
         let added = Command::new("rustup")
             .current_dir(root)
@@ -54,15 +52,21 @@ pub(super) fn find(root: &Path, say: &dyn Fn(&str)) -> Result<Toolchain> {
             .stdin(Stdio::null())
             .status()
             .is_ok_and(|status| status.success());
-        if added && active.has(BARE)? {
-            return of_rustup(&active);
+        if !added {
+            say("rustup could not add them, looking for another way");
         }
-        say("rustup could not add them, trying the system's packages");
+    }
+    if active.has(BARE)? {
+        return of_rustup(&active);
     }
     of_debian(root, &active, say)
 }
 
 fn of_rustup(active: &Compiler) -> Result<Toolchain> {
+    // A distribution's compiler may have the target and no linker that makes components.
+    if !on_path("wasm-component-ld") {
+        linker_dir(active)?;
+    }
     let no_wasi =
         (!active.has(WASI)?).then(|| format!("the active tool chain has no {WASI}: run `rustup target add {WASI}`"));
     Ok(Toolchain { rustc: None, identity: active.verbose_version.clone(), sysroot: None, no_wasi })
