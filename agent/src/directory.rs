@@ -4,14 +4,22 @@
 //! what they mean. The lock goes with the process, however that ends.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
 /// The file that the lock is on; it holds the process id of the holder.
 const LOCK: &str = "lock";
+
+/// How long the lock of an agent that is dead is waited for. A process that it was just starting holds the lock too, from
+/// fork to exec.
+const LINGERING_TIME: Duration = Duration::from_secs(2);
+
+/// Time between two looks at such a lock. Nothing else is to be done meanwhile: the agent has not started yet.
+const LINGERING_LOOK: Duration = Duration::from_millis(10);
 
 /// The data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -91,13 +99,19 @@ impl Directory {
             .mode(0o600)
             .open(path.join(LOCK))
             .map_err(failed("open", LOCK))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let until = Instant::now() + LINGERING_TIME;
+        while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut holder = String::new();
-            let _ = lock.read_to_string(&mut holder);
+            let _ = lock.rewind().and_then(|()| lock.read_to_string(&mut holder));
             let holder = holder.trim();
-            let holder = if holder.is_empty() { "unknown" } else { holder }.to_owned();
-            return Err(DirectoryError::Busy { path: path.to_owned(), holder });
+            let alive = Path::new("/proc").join(holder).is_dir();
+            if alive || Instant::now() > until {
+                let holder = if holder.is_empty() { "unknown" } else { holder }.to_owned();
+                return Err(DirectoryError::Busy { path: path.to_owned(), holder });
+            }
+            std::thread::sleep(LINGERING_LOOK);
         }
+        let _ = lock.rewind();
         let written = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
         written.map_err(failed("write", LOCK))?;
         Ok(Self { path: path.to_owned(), lock })

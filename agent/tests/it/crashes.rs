@@ -44,12 +44,12 @@ async fn an_agent_that_is_told_to_stop_ends_its_tasks_and_the_next_one_tells() {
 async fn killed_at_any_moment_no_task_runs_twice_and_none_is_lost() {
     let mut fleet = Fleet::linked().await;
     let witness = fleet.dir.path().join("witness");
-    for round in 0..25_u64 {
+    for round in 0..40_u64 {
         let text = format!("echo {round} >> {}", witness.display());
         let order = fleet.order(crate::fleet::script(text.as_bytes()));
         let digest = fleet.offer(&order, Some(text.as_bytes()));
         // From before the order is read to after its end has been told, the moment moves on with the rounds.
-        tokio::time::sleep(Duration::from_micros(round * 700)).await;
+        tokio::time::sleep(Duration::from_micros(round * 600)).await;
         fleet.kill().await;
         fleet.run().await;
         let known = fleet.server.with(|state| state.reports.iter().any(|report| report.order == digest));

@@ -68,6 +68,7 @@ impl Server {
         let accepting = server.clone();
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
+                tcp.set_nodelay(true).unwrap();
                 let (server, acceptor) = (accepting.clone(), acceptor.clone());
                 tokio::spawn(async move {
                     // What goes wrong on a connection shows in what the test waits for.
