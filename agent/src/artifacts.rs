@@ -16,7 +16,7 @@ use orderly_wire::http::agent::INSTANCE_PROOF_HEADER;
 
 use crate::directory::{Directory, DirectoryError};
 use crate::identity::Identity;
-use crate::transport::request::{RequestError, send};
+use crate::transport::request::{RequestError, patience, send};
 use crate::transport::{ConnectError, connect};
 
 /// Components that are kept: the oldest beyond it are removed.
@@ -75,8 +75,9 @@ impl Artifacts {
             .header(http::header::HOST, server.authority())
             .header(INSTANCE_PROOF_HEADER, format!("{id} {}", STANDARD.encode(proof)));
         let cap = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let found =
-            send(connection, request, Vec::new(), cap).await.map_err(|error| ArtifactError::Request(digest, error))?;
+        let found = send(connection, request, Vec::new(), cap, patience(bytes))
+            .await
+            .map_err(|error| ArtifactError::Request(digest, error))?;
         let found_digest = Digest::of(&found);
         if found_digest != digest || found.len() as u64 != bytes {
             return Err(ArtifactError::Other {

@@ -95,6 +95,8 @@ struct Active {
     phase: Phase,
     /// Bytes that its end may need in the journal.
     room: u64,
+    /// Bytes of memory that it holds while it waits.
+    held: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::directory::{Directory, DirectoryError};
 use crate::facts;
 use crate::identity::{self, IdentityError, Pins};
 use crate::journal::{Expect, Journal, JournalError};
-use crate::transport::request::{RequestError, send};
+use crate::transport::request::{RequestError, patience, send};
 use crate::transport::{ConnectError, Endpoint, connect};
 
 /// Most bytes of the answer: a keyring in Base64.
@@ -99,7 +99,8 @@ pub(crate) struct Enrolment {
 /// As [`EnrolError`] says.
 pub(crate) async fn enrol(request: Enrolment) -> Result<Pins, EnrolError> {
     let directory = Directory::enter(&request.directory).map_err(EnrolError::Directory)?;
-    if !request.force && identity::is_enrolled(&directory).map_err(EnrolError::Identity)? {
+    let enrolled_before = identity::is_enrolled(&directory).map_err(EnrolError::Identity)?;
+    if !request.force && enrolled_before {
         let pins = identity::Identity::load(&directory).map_err(EnrolError::Identity)?.pins;
         return Err(EnrolError::Already { instance: pins.instance, server: pins.server });
     }
@@ -117,7 +118,7 @@ pub(crate) async fn enrol(request: Enrolment) -> Result<Pins, EnrolError> {
     let post = Request::post("/agent/v1/enrol")
         .header(http::header::HOST, request.server.authority())
         .header(http::header::CONTENT_TYPE, "application/json");
-    let answer = send(connection, post, body, ANSWER_MAX_BYTES).await.map_err(EnrolError::Request)?;
+    let answer = send(connection, post, body, ANSWER_MAX_BYTES, patience(0)).await.map_err(EnrolError::Request)?;
     let enrolled: Enrolled = serde_json::from_slice(&answer).map_err(EnrolError::Answer)?;
     if enrolled.instance != own {
         return Err(EnrolError::OtherInstance { said: enrolled.instance, own });
@@ -125,7 +126,9 @@ pub(crate) async fn enrol(request: Enrolment) -> Result<Pins, EnrolError> {
     let now_ms = local_ms();
     let keyring = verify_keyring(&enrolled.keyring, &request.root, 0, now_ms).map_err(EnrolError::Keyring)?;
     identity::save_keyring(&directory, &keyring).map_err(EnrolError::Identity)?;
-    Journal::open(directory.path(), Expect::Fresh, now_ms).map_err(EnrolError::Journal)?;
+    // An instance that was enrolled may have run orders: where its journal is lost, that is not forgotten.
+    let expect = if enrolled_before { Expect::Existing } else { Expect::Fresh };
+    Journal::open(directory.path(), expect, now_ms).map_err(EnrolError::Journal)?;
     let pins = Pins {
         version: 1,
         instance: own,

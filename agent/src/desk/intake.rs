@@ -27,6 +27,12 @@ use crate::policy::{self, Gate, Refused};
 /// How long a stop for an order that never came is remembered: longer than any order can wait to be delivered.
 const STOP_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
+/// Bytes of all scripts that run or wait: memory is bounded whatever a server sends.
+const HELD_MAX_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Offers whose content is being fetched, or waits for that.
+const CHECKING_MAX: usize = 64;
+
 /// Room in the journal that is always set aside for refusals and stops.
 const HEADROOM_BYTES: u64 = 32 * 1024;
 
@@ -56,6 +62,10 @@ impl Desk {
             return;
         }
         let Some(stop) = self.begin(claims.digest) else { return };
+        if self.state.borrow().active.values().filter(|active| active.phase == Phase::Checking).count() > CHECKING_MAX {
+            let reason = "too many orders wait for their content on this instance: try again later";
+            return self.refuse(&claims, None, &Refused::lacking(ResultCode::TaskConcurrencyLimit, reason));
+        }
         let order = match self.verified(&offer) {
             Ok(order) => order,
             Err(refused) => return self.refuse(&claims, None, &refused),
@@ -65,7 +75,15 @@ impl Desk {
             return self.stop(&order, *target, invocation);
         }
         let live = offer.live;
-        match self.admit(&order, offer).await {
+        let admitted = tokio::select! {
+            admitted = self.admit(&order, offer) => admitted,
+            () = self.closing.cancelled() => {
+                // Nothing is promised and nothing refused: the next agent gets the offer again.
+                self.state.borrow_mut().active.remove(&claims.digest);
+                return;
+            }
+        };
+        match admitted {
             Ok(job) => self.accept(&claims, &order, job, live, stop),
             Err(refused) => self.refuse(&claims, Some(&order), &refused),
         }
@@ -113,7 +131,7 @@ impl Desk {
             return None;
         }
         let stop = CancellationToken::new();
-        state.active.insert(order, Active { stop: stop.clone(), phase: Phase::Checking, room: 0 });
+        state.active.insert(order, Active { stop: stop.clone(), phase: Phase::Checking, room: 0, held: 0 });
         Some(stop)
     }
 
@@ -150,15 +168,11 @@ impl Desk {
             }
             Action::Plugin { .. } => {
                 let admitted = self.gate(&self.state.borrow()).plugin(order, offer.plugin.as_ref())?;
-                let component = {
-                    let _one = self.fetching.acquire().await;
-                    let (digest, bytes) = (admitted.plugin.component, admitted.component_bytes);
-                    self.artifacts
-                        .component(digest, bytes)
-                        .await
-                        .map_err(|error| Refused::because(Check::Content, chain(&error)))?
-                };
-                Ok(Job::plugin(order, admitted, component))
+                let _one = self.fetching.acquire().await;
+                let (digest, bytes) = (admitted.plugin.component, admitted.component_bytes);
+                let fetched = self.artifacts.component(digest, bytes).await;
+                fetched.map_err(|error| Refused::because(Check::Content, chain(&error)))?;
+                Ok(Job::plugin(order, admitted))
             }
             Action::Stop { .. } => Err(Refused::because(Check::Payload, "a stop is not work")),
         }
@@ -190,18 +204,13 @@ impl Desk {
             let outcome = Outcome::without_run(TaskStatus::Cancelled, None, "it was stopped before it was accepted");
             return self.end_unaccepted(digest, Some(order), &order.invocation, order.expires_ms, outcome);
         }
-        let waiting = state.active.values().filter(|active| active.phase == Phase::Accepted).count();
-        let most = self.config.running_max + self.config.queued_max;
-        if waiting >= most {
+        if let Err(reason) = self.full(&state, &job) {
             drop(state);
-            let reason = format!(
-                "{most} tasks run or wait on this instance, the most that it takes (`running_max` and `queued_max`): try again later"
-            );
             return self.refuse(claims, Some(order), &Refused::lacking(ResultCode::TaskConcurrencyLimit, reason));
         }
         let now_ms = local_ms();
         let task = Task { order: digest, invocation: order.invocation.clone(), job, live, stop };
-        let room = task.job.room();
+        let (room, held) = (task.job.room(), task.job.held());
         let mut records = vec![journal::seen(
             digest,
             Some(order.order.clone()),
@@ -228,12 +237,30 @@ impl Desk {
         }
         if let Some(active) = state.active.get_mut(&digest) {
             active.phase = Phase::Accepted;
-            active.room = room;
+            (active.room, active.held) = (room, held);
         }
         drop(state);
         tracing::info!(invocation.id = %task.invocation, order = %digest, "accepted");
         self.outbox.notify_one();
         self.tasks.spawn_local(Rc::clone(self).work(task));
+    }
+
+    /// Whether this instance has too much to do to take this on.
+    fn full(&self, state: &State, job: &Job) -> Result<(), String> {
+        let waiting = state.active.values().filter(|active| active.phase == Phase::Accepted).count();
+        let most = self.config.running_max + self.config.queued_max;
+        if waiting >= most {
+            return Err(format!(
+                "{most} tasks run or wait on this instance, the most that it takes (`running_max` and `queued_max`): try again later"
+            ));
+        }
+        let held = state.active.values().map(|active| active.held).sum::<u64>();
+        if held > 0 && held + job.held() > HELD_MAX_BYTES {
+            return Err(format!(
+                "the scripts that run or wait on this instance have {held} bytes, with this one more than {HELD_MAX_BYTES}: try again later"
+            ));
+        }
+        Ok(())
     }
 
     /// Answers with a refusal. Where the disk is full the answer is at least sent.

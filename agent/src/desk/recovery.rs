@@ -3,6 +3,7 @@
 //! Owns ending what is left of their process trees, and telling so. Runs once, before the link is made, so that no
 //! server hears of an end while something of the task is alive. A task is never run again by guess.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use orderly_host::platform::Tree;
@@ -13,7 +14,7 @@ use crate::exec::chain;
 
 impl Desk {
     /// Ends and reports all tasks that an earlier agent left unfinished.
-    pub(crate) async fn recover(&self) {
+    pub(crate) async fn recover(self: &Rc<Self>) {
         let unfinished = self.state.borrow().journal.unfinished();
         for task in unfinished {
             let reason = match &task.tree {
@@ -26,7 +27,11 @@ impl Desk {
             };
             let invocation = task.invocation.unwrap_or_default();
             tracing::warn!(invocation.id = invocation, order = %task.order, reason, "interrupted");
-            self.conclude(task.order, &invocation, interrupted(&reason)).await;
+            // Not waited for: a disk that is full must not keep the agent from its link.
+            let desk = Rc::clone(self);
+            self.tasks.spawn_local(async move {
+                desk.conclude(task.order, &invocation, interrupted(&reason)).await;
+            });
         }
     }
 }

@@ -54,10 +54,19 @@ impl Job {
         })
     }
 
-    /// The job of a plugin order; the component has been checked.
-    pub(crate) fn plugin(order: &Verified<Order>, admitted: AdmittedPlugin, component: Vec<u8>) -> Self {
+    /// The job of a plugin order; the component has been fetched, and is read from the cache again when its turn comes:
+    /// tasks that wait hold none.
+    pub(crate) fn plugin(order: &Verified<Order>, admitted: AdmittedPlugin) -> Self {
         let (timeout, output_bytes) = limits(&order.action);
-        Self::Plugin(Box::new(Plugin { admitted, component, timeout, output_bytes }))
+        Self::Plugin(Box::new(Plugin { admitted, timeout, output_bytes }))
+    }
+
+    /// Bytes of memory that it holds while it waits.
+    pub(crate) fn held(&self) -> u64 {
+        match self {
+            Self::Script(script) => script.content.len() as u64,
+            Self::Plugin(_) => 0,
+        }
     }
 
     /// Bytes that its end may take in the journal: Base64 and JSON of the output, and of a plugin's report.
@@ -130,22 +139,26 @@ impl Desk {
                     let halt = script::Halt { stop: &halt, grace: self.config.grace };
                     script::run(script, tree, &halt, &mut live, started).await
                 }
-                Job::Plugin(plugin) => match self.compiled() {
-                    Ok(cache) => {
-                        let place = plugin::Place {
-                            cache: &cache,
-                            wasmc: &self.config.wasmc,
-                            program: &self.program,
-                            facts: &self.facts,
-                            me: self.identity.id(),
-                            order: task.order,
-                        };
-                        plugin::run(plugin, &place, &tree, &halt, &mut live).await
+                Job::Plugin(plugin) => {
+                    let wanted = (plugin.admitted.plugin.component, plugin.admitted.component_bytes);
+                    let component = self.artifacts.component(wanted.0, wanted.1).await.map_err(|error| chain(&error));
+                    match component.and_then(|component| Ok((component, self.compiled()?))) {
+                        Ok((component, cache)) => {
+                            let place = plugin::Place {
+                                cache: &cache,
+                                wasmc: &self.config.wasmc,
+                                program: &self.program,
+                                facts: &self.facts,
+                                me: self.identity.id(),
+                                order: task.order,
+                            };
+                            plugin::run(plugin, &component, &place, &tree, &halt, &mut live).await
+                        }
+                        Err(reason) => {
+                            Outcome::without_run(TaskStatus::Error, Some(ResultCode::ExecutionException), reason)
+                        }
                     }
-                    Err(reason) => {
-                        Outcome::without_run(TaskStatus::Error, Some(ResultCode::ExecutionException), reason)
-                    }
-                },
+                }
             }
         };
         tokio::pin!(running);

@@ -49,8 +49,6 @@ pub(crate) struct AdmittedPlugin {
 pub(crate) struct Plugin {
     /// What was admitted.
     pub admitted: AdmittedPlugin,
-    /// The component's bytes, of the digest that is vouched for.
-    pub component: Vec<u8>,
     /// When it is ended.
     pub timeout: Duration,
     /// Bytes of output to keep.
@@ -73,9 +71,10 @@ pub(crate) struct Place<'a> {
     pub order: Digest,
 }
 
-/// Runs the plugin in this tree until it ends, its time is over, or `halt` is cancelled.
+/// Runs the plugin, whose component's bytes these are, in this tree until it ends, its time is over, or `halt` is cancelled.
 pub(crate) async fn run(
     plugin: &Plugin,
+    component: &[u8],
     place: &Place<'_>,
     tree: &Tree,
     halt: &CancellationToken,
@@ -84,7 +83,7 @@ pub(crate) async fn run(
     let started_ms = local_ms();
     let admitted = &plugin.admitted;
     let compiled = tokio::select! {
-        compiled = place.cache.get(&admitted.plugin, &plugin.component, place.wasmc) => compiled,
+        compiled = place.cache.get(&admitted.plugin, component, place.wasmc) => compiled,
         () = halt.cancelled() => {
             return Outcome { started_ms: Some(started_ms), ..Outcome::without_run(TaskStatus::Terminated, None, "it was stopped while it was compiled") };
         }

@@ -3,6 +3,8 @@
 //! Owns the exchange and its caps. It never retries, follows no redirect and keeps no connection: a proof is good for
 //! one connection only.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -23,6 +25,9 @@ pub(crate) enum RequestError {
     /// The request could not be made.
     #[error("the request cannot be written")]
     Request(#[source] http::Error),
+    /// It took too long.
+    #[error("the server did not answer within {0:?}")]
+    Slow(Duration),
     /// The body is longer than allowed.
     #[error("the server's answer has more than {0} bytes")]
     TooLarge(usize),
@@ -50,22 +55,28 @@ fn told(status: &StatusCode, problem: Option<&Problem>) -> String {
     text.replace(|c: char| c.is_control(), " ")
 }
 
-/// Sends a request and reads an answer of at most `cap` bytes.
+/// How long an answer of so many bytes may take: a slow line of 64 KiB/s and half a minute.
+pub(crate) fn patience(bytes: u64) -> Duration {
+    Duration::from_secs(30 + bytes / (64 * 1024))
+}
+
+/// Sends a request and reads an answer of at most `cap` bytes within this time.
 ///
 /// # Errors
-/// The exchange broke off, the answer is too large, or it is a refusal.
+/// The exchange broke off or was too slow, the answer is too large, or it is a refusal.
 pub(crate) async fn send(
     connection: Connection,
     request: http::request::Builder,
     body: Vec<u8>,
     cap: usize,
+    time: Duration,
 ) -> Result<Bytes, RequestError> {
     let request: Request<Full<Bytes>> =
         request.header(header::CONNECTION, "close").body(Full::new(body.into())).map_err(RequestError::Request)?;
     let (mut sender, driver) =
         hyper::client::conn::http1::handshake(TokioIo::new(connection.stream)).await.map_err(RequestError::Exchange)?;
     let driver = tokio::spawn(driver);
-    let answer = async {
+    let answer = tokio::time::timeout(time, async {
         let response = sender.send_request(request).await.map_err(RequestError::Exchange)?;
         let status = response.status();
         let cap = if status.is_success() { cap } else { PROBLEM_MAX_BYTES };
@@ -80,8 +91,9 @@ pub(crate) async fn send(
             return Ok(bytes);
         }
         Err(RequestError::Refused { status, problem: serde_json::from_slice(&bytes).ok() })
-    }
-    .await;
+    })
+    .await
+    .unwrap_or(Err(RequestError::Slow(time)));
     driver.abort();
     answer
 }

@@ -41,6 +41,7 @@ pub(crate) struct Fleet {
     pub(crate) root: SecretKey,
     pub(crate) operator: SecretKey,
     pub(crate) dispatch: SecretKey,
+    pub(crate) vetting: SecretKey,
     pub(crate) next: std::cell::Cell<u64>,
     agent: Option<Child>,
 }
@@ -53,6 +54,7 @@ impl Fleet {
             root: SecretKey::from_seed([1; 32]),
             operator: SecretKey::from_seed([2; 32]),
             dispatch: SecretKey::from_seed([3; 32]),
+            vetting: SecretKey::from_seed([4; 32]),
             next: std::cell::Cell::new(0),
             agent: None,
         };
@@ -70,19 +72,29 @@ impl Fleet {
     }
 
     pub(crate) fn keyring(&self, revision: u64, operator: &SecretKey) -> Vec<u8> {
+        self.keyring_until(revision, operator, now_ms() + 3_600_000)
+    }
+
+    pub(crate) fn keyring_until(&self, revision: u64, operator: &SecretKey, expires_ms: i64) -> Vec<u8> {
         let named = |name: &str, key: &SecretKey| KeyringKey { name: name.to_owned(), key: key.public().clone() };
         let role = |key: &SecretKey| RoleKeys { threshold: 1, keys: vec![key.public().key_id()] };
         let keyring = Keyring {
             version: 1,
             revision,
             fleet: "test".to_owned(),
-            issued_ms: now_ms() - 1000,
-            expires_ms: now_ms() + 3_600_000,
-            keys: vec![named("root", &self.root), named("operator", operator), named("dispatch", &self.dispatch)],
+            issued_ms: now_ms() - 10_000,
+            expires_ms,
+            keys: vec![
+                named("root", &self.root),
+                named("operator", operator),
+                named("dispatch", &self.dispatch),
+                named("vetting", &self.vetting),
+            ],
             roles: BTreeMap::from([
                 (Role::Root, role(&self.root)),
                 (Role::Operator, role(operator)),
                 (Role::Dispatch, role(&self.dispatch)),
+                (Role::Vetting, role(&self.vetting)),
             ]),
             policy: Keyring::default_policy(),
         };

@@ -7,6 +7,7 @@ mod crashes;
 mod enrolment;
 mod fleet;
 mod orders;
+mod plugins;
 mod refusals;
 mod scripts;
 mod server;

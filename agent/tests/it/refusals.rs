@@ -89,6 +89,34 @@ async fn the_local_policy_narrows_what_the_fleet_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_a_stale_keyring_the_agent_links_and_reports_but_starts_no_risky_work() {
+    let mut fleet = Fleet::new().await;
+    let stale = fleet.keyring_until(1, &fleet.operator, now_ms() - 1000);
+    fleet.server.with(|state| state.keyring = stale);
+    fleet.enrol().await;
+    fleet.run().await;
+    refused(&fleet, &signed(&fleet, |_| {}), |_| {}, "local-policy").await;
+    let fresh = fleet.keyring(2, &fleet.operator);
+    fleet.server.send(ToAgent::Keyring(orderly_wire::to_agent::KeyringUpdate { keyring: fresh }));
+    assert_eq!(fleet.outcome("true", |_| {}).await.status(), "Success");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_floor_that_was_verified_holds_over_restarts_so_a_clock_set_back_lets_nothing_old_in() {
+    let mut fleet = Fleet::linked().await;
+    // An operator's clock is ahead: what it signed raises the floor past this machine's clock.
+    let ahead = fleet.outcome("true", |order| {
+        order.issued_ms = now_ms() + 600_000;
+        order.expires_ms = now_ms() + 900_000;
+    });
+    assert_eq!(ahead.await.status(), "Success");
+    fleet.kill().await;
+    fleet.run().await;
+    // In force by this machine's clock, over by the floor.
+    refused(&fleet, &signed(&fleet, |_| {}), |_| {}, "expired").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bat_on_linux_is_refused_with_the_reason() {
     let fleet = Fleet::linked().await;
     let done = fleet
