@@ -81,7 +81,7 @@ pub(crate) async fn start(
     mut say: impl FnMut(&str),
 ) -> Result<SocketAddr, AppError> {
     raise_descriptors();
-    let keys = keys::open(&config.data_dir, &config.public_name)?;
+    let keys = keys::open(&config.data_dir, &names(&config))?;
     let store = match &config.database_url {
         Some(url) => Store::open_postgres(url, &shutdown.store).await?,
         None => Store::open_lite(&config.data_dir, &shutdown.store).await?,
@@ -89,9 +89,8 @@ pub(crate) async fn start(
     let tls = gateway::tls(&keys)?;
     let blobs = Blobs::open(config.data_dir.join("blobs"), store.clone())?;
     let trust = Trust::load(store.clone(), Arc::clone(&keys.dispatch)).await?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|source| AppError::Listen { address: config.listen, source })?;
+    let listener =
+        TcpListener::bind(config.listen).await.map_err(|source| AppError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().map_err(|source| AppError::Listen { address: config.listen, source })?;
     api::admin_token(&store, config.new_admin_token, |token| say(&format!("admin token: {token}"))).await?;
 
@@ -127,6 +126,19 @@ pub(crate) async fn start(
     info!(%address, "listening");
     say(&format!("listening on https://{address}"));
     Ok(address)
+}
+
+/// The public names of the certificate: those that are given, and the address where it is one that others can use.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = config.public_name.clone();
+    let ip = config.listen.ip();
+    if !ip.is_loopback() && !ip.is_unspecified() {
+        names.push(ip.to_string());
+    }
+    if !ip.is_loopback() && names.is_empty() {
+        warn!("the certificate names this machine only as localhost; say by which `--public-name` agents reach it");
+    }
+    names
 }
 
 /// Prints a line that programs wait for. Nobody may be reading any more, which is no reason to stop.

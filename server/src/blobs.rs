@@ -60,10 +60,8 @@ impl Blobs {
         let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let folder = self.folder.clone();
         let written = tokio::task::spawn_blocking(move || write(&folder, &bytes)).await;
-        let digest = written.map_err(|source| BlobError::File {
-            path: self.folder.clone(),
-            source: std::io::Error::other(source),
-        })??;
+        let digest = written
+            .map_err(|source| BlobError::File { path: self.folder.clone(), source: std::io::Error::other(source) })??;
         self.store.add_blob(digest, length, clock::now_ms()).await?;
         Ok(digest)
     }

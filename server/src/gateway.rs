@@ -3,6 +3,8 @@
 //! Owns the accept loop and a task per connection, with a cap, a time for the handshake and one for the head of a request. Never looks into a
 //! request. Stops by no longer accepting and letting open requests end.
 
+mod linger;
+
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,13 +23,14 @@ use orderly_wire::version::EXPORTER_LABEL;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, error, warn};
 
 use crate::api::{PeerConnection, Room};
 use crate::keys::Keys;
 use crate::shutdown::Phase;
+
+use linger::Lingering;
 
 /// Connections at the same time: agents' links and the API's together.
 const CONNECTIONS_MAX: usize = 65_536;
@@ -74,8 +77,9 @@ pub fn spawn(listener: TcpListener, tls: TlsAcceptor, router: Router, phase: &Ph
             };
             match accepted {
                 Ok((socket, address)) => {
-                    let (tls, router, stop) = (tls.clone(), router.clone(), stop.clone());
-                    connections.spawn("connection", connection(socket, address, tls, router, stop, permit));
+                    let (tls, router) = (tls.clone(), router.clone());
+                    let phase = connections.clone();
+                    connections.spawn("connection", connection(socket, address, tls, router, phase, permit));
                 }
                 Err(failure) => {
                     warn!(error = %failure, "a connection could not be accepted");
@@ -91,9 +95,10 @@ async fn connection(
     address: SocketAddr,
     tls: TlsAcceptor,
     router: Router,
-    stop: CancellationToken,
+    phase: Phase,
     permit: OwnedSemaphorePermit,
 ) {
+    let stop = phase.token();
     // Small frames must not wait for each other.
     let _ = socket.set_nodelay(true);
     let handshake = tokio::time::timeout(HANDSHAKE, tls.accept(socket));
@@ -120,7 +125,7 @@ async fn connection(
     };
     let peer = PeerConnection { address, exporter };
     let room = Room(Arc::new(permit));
-    let service = service_fn(move |request| answer(router.clone(), peer, request, room.clone()));
+    let service = service_fn(move |request| answer(router.clone(), peer, request, room.clone(), phase.clone()));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
@@ -146,11 +151,14 @@ async fn answer(
     peer: PeerConnection,
     mut request: Request<Incoming>,
     room: Room,
+    phase: Phase,
 ) -> Result<Response<Body>, std::convert::Infallible> {
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(room);
     let path = request.uri().path().to_owned();
-    let handled = AssertUnwindSafe(router.oneshot(request.map(Body::new))).catch_unwind().await;
+    let handled = AssertUnwindSafe(router.oneshot(request.map(|body| Body::new(Lingering::new(body, phase)))))
+        .catch_unwind()
+        .await;
     Ok(match handled {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},

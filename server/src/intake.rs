@@ -103,12 +103,7 @@ impl Intake {
     }
 }
 
-async fn run(
-    store: Store,
-    hub: Hub,
-    mut reports: mpsc::Receiver<Incoming>,
-    stop: tokio_util::sync::CancellationToken,
-) {
+async fn run(store: Store, hub: Hub, mut reports: mpsc::Receiver<Incoming>, stop: tokio_util::sync::CancellationToken) {
     let mut batch = Vec::with_capacity(FACTS_MAX);
     loop {
         let count = tokio::select! {
@@ -122,7 +117,10 @@ async fn run(
         if count == 0 {
             return;
         }
-        let (mut facts, mut safe): (Vec<Fact>, HashMap<usize, (Arc<Acks>, u64)>) = Default::default();
+        let mut facts = Vec::with_capacity(count);
+        // By link: what it may acknowledge after the commit.
+        let mut safe: HashMap<usize, (Arc<Acks>, u64)> = HashMap::new();
+        // Given back after the commit.
         let mut rooms = Vec::with_capacity(count);
         for incoming in batch.drain(..) {
             let entry = safe.entry(Arc::as_ptr(&incoming.acks) as usize).or_insert((incoming.acks, 0));
@@ -133,7 +131,9 @@ async fn run(
         let changed = loop {
             match store.record(facts.clone()).await {
                 Ok(changed) => break changed,
-                Err(failure) => error!(error = ?failure, reports = count, "reports could not be stored; they are tried again"),
+                Err(failure) => {
+                    error!(error = ?failure, reports = count, "reports could not be stored; they are tried again");
+                }
             }
             if stop.is_cancelled() {
                 // Not acknowledged, so the agents keep them and send them again.

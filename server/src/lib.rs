@@ -6,6 +6,8 @@
 //! Layers, left may not import right: config · telemetry · shutdown · clock · keys · store · trust · view · live ·
 //! intake · offer · link · dispatch · blobs · catalogue · api · gateway · app.
 
+#![allow(clippy::duplicate_mod, reason = "the one body of SQL is mounted once for each database")]
+
 pub mod api;
 pub mod app;
 pub mod blobs;

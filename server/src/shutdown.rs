@@ -50,7 +50,11 @@ impl Phase {
         self.token.cancel();
         self.tracker.close();
         if tokio::time::timeout(GRACE, self.tracker.wait()).await.is_err() {
-            warn!(phase = self.name, tasks = self.tracker.len(), "not all tasks stopped within the grace; they are left behind");
+            warn!(
+                phase = self.name,
+                tasks = self.tracker.len(),
+                "not all tasks stopped within the grace; they are left behind"
+            );
         }
     }
 }

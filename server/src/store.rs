@@ -30,7 +30,9 @@ pub enum StoreError {
     #[error("the schema could not be brought up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
     /// The file of the data directory's lock.
-    #[error("the data directory `{path}` is in use by another server; stop that one, or give this one another `--data-dir`")]
+    #[error(
+        "the data directory `{path}` is in use by another server; stop that one, or give this one another `--data-dir`"
+    )]
     Locked {
         /// The lock file.
         path: String,

@@ -81,15 +81,7 @@ impl Server {
         let shown = said.iter().find_map(|line| line.strip_prefix("admin token: ")).map(str::to_owned);
         let tls = client_config(&std::fs::read_to_string(directory.path().join("ca.pem")).unwrap());
         let client = reqwest::Client::builder().tls_backend_preconfigured(ClientConfig::clone(&tls)).build().unwrap();
-        Self {
-            address,
-            token: shown.or(token).unwrap(),
-            tls,
-            fleet: Fleet::new(),
-            shutdown,
-            client,
-            directory,
-        }
+        Self { address, token: shown.or(token).unwrap(), tls, fleet: Fleet::new(), shutdown, client, directory }
     }
 
     /// Stops this server and starts another over the same data.

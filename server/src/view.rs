@@ -58,7 +58,9 @@ pub fn task(invocation: &str, row: &TaskRow) -> TaskView {
             (TaskStatus::Error, Some(RECEIPT_REFUSED)) => {
                 "the instance reported the end with a receipt that does not verify; it was not stored"
             }
-            (TaskStatus::Cancelled, None) if row.started_ms.is_none() => "stopped before the instance accepted the order",
+            (TaskStatus::Cancelled, None) if row.started_ms.is_none() => {
+                "stopped before the instance accepted the order"
+            }
             _ => return None,
         };
         Some(reason.to_owned())

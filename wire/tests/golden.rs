@@ -147,16 +147,19 @@ fn frames_to_the_agent() {
 fn frames_to_the_server() {
     let id = InstanceId::of(key().public());
     let proof = key().sign(&link_message("link", &id, &[1; 32])).to_vec();
-    to_server("hello", &ToServer::Hello(Box::new(Hello {
-        oldest: 1,
-        newest: 1,
-        instance: id,
-        proof,
-        facts: facts(),
-        boot_id: "5c0a3b1e".to_owned(),
-        keyring_revision: 4,
-        running: vec![digest("order")],
-    })));
+    to_server(
+        "hello",
+        &ToServer::Hello(Box::new(Hello {
+            oldest: 1,
+            newest: 1,
+            instance: id,
+            proof,
+            facts: facts(),
+            boot_id: "5c0a3b1e".to_owned(),
+            keyring_revision: 4,
+            running: vec![digest("order")],
+        })),
+    );
     to_server("heartbeat", &ToServer::Heartbeat(Heartbeat { time_ms: 1, running: 2, unacknowledged: 3 }));
     to_server("report-accepted", &report(ReportEvent::Accepted { at_ms: 5 }));
     to_server("report-stopping", &report(ReportEvent::Stopping { at_ms: 6 }));
@@ -165,14 +168,20 @@ fn frames_to_the_server() {
     let with_report = Finished { report: Some(plugin_report()), ..finished };
     to_server("report-finished-plugin", &report(ReportEvent::Finished(Box::new(with_report))));
     let segments = vec![Segment { stream: Stream::Stdout, data: b"live".to_vec() }];
-    to_server("output", &ToServer::Output(Output { order: digest("order"), invocation: invocation(), offset: 9, segments }));
-    to_server("progress", &ToServer::Progress(Progress {
-        order: digest("order"),
-        invocation: invocation(),
-        done: 1,
-        total: 4,
-        message: "reading".to_owned(),
-    }));
+    to_server(
+        "output",
+        &ToServer::Output(Output { order: digest("order"), invocation: invocation(), offset: 9, segments }),
+    );
+    to_server(
+        "progress",
+        &ToServer::Progress(Progress {
+            order: digest("order"),
+            invocation: invocation(),
+            done: 1,
+            total: 4,
+            message: "reading".to_owned(),
+        }),
+    );
 }
 
 #[test]
@@ -187,7 +196,11 @@ fn enrolment() {
         proof,
     };
     golden("http-enrol", &asked, TO_SERVER_MAX);
-    golden("http-enrolled", &Enrolled { instance: id, name: "web-1".to_owned(), keyring: b"{}".to_vec() }, TO_AGENT_MAX);
+    golden(
+        "http-enrolled",
+        &Enrolled { instance: id, name: "web-1".to_owned(), keyring: b"{}".to_vec() },
+        TO_AGENT_MAX,
+    );
 }
 
 #[test]

@@ -8,11 +8,11 @@ use orderly_model::id::ActivationId;
 use orderly_wire::http::Page;
 use orderly_wire::http::activation::{ActivationView, CreateActivation, CreatedActivation};
 
+use super::State;
 use super::auth::Permit;
 use super::body::{Json, label, tags};
 use super::problem::ApiError;
 use super::secret::NewSecret;
-use super::State;
 use crate::store::row::ActivationRow;
 use crate::{clock, view};
 

@@ -39,13 +39,21 @@ pub(crate) async fn enrol(
 ) -> Result<(StatusCode, axum::Json<Enrolled>), ApiError> {
     let (address, now) = (peer.address.ip().to_canonical(), Instant::now());
     if !api.throttle.allows(address, now) {
-        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too-many-attempts", "too many wrong codes from this address")
-            .hint("wait a minute"));
+        return Err(ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-attempts",
+            "too many wrong codes from this address",
+        )
+        .hint("wait a minute"));
     }
     let uid = InstanceId::of(&request.key);
     if !verify_proof(&request.key, "enrol", &uid, &peer.exporter, &request.proof) {
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "proof", "the proof does not verify for this key on this connection")
-            .hint("nothing may stand between agent and server that ends TLS"));
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "proof",
+            "the proof does not verify for this key on this connection",
+        )
+        .hint("nothing may stand between agent and server that ends TLS"));
     }
     request.facts.check().map_err(|error| {
         ApiError::unprocessable("facts", "the instance's facts are out of bounds").detail(error.to_string())
@@ -53,11 +61,16 @@ pub(crate) async fn enrol(
     let code_hash = Digest::of(request.code.trim().as_bytes());
     let Some(activation) = api.store.activation(&code_hash).await? else {
         api.throttle.failed(address, now);
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "activation-unknown", "this activation code is not known here")
-            .hint("copy the whole line that `orderly activation create` printed, or make a new one"));
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "activation-unknown",
+            "this activation code is not known here",
+        )
+        .hint("copy the whole line that `orderly activation create` printed, or make a new one"));
     };
     let now_ms = clock::now_ms();
-    let forbidden = |code, title| ApiError::new(StatusCode::FORBIDDEN, code, title).detail(format!("`{}`", activation.uid));
+    let forbidden =
+        |code, title| ApiError::new(StatusCode::FORBIDDEN, code, title).detail(format!("`{}`", activation.uid));
     let another = "make another with `orderly activation create`";
     if activation.disabled {
         return Err(forbidden("activation-disabled", "this activation was taken back").hint(another));
@@ -83,7 +96,8 @@ pub(crate) async fn enrol(
     match api.store.enrol(new).await? {
         EnrolOutcome::Enrolled => {}
         EnrolOutcome::CodeSpent => {
-            return Err(forbidden("activation-used-up", "this activation has enrolled all the instances that it may").hint(another));
+            return Err(forbidden("activation-used-up", "this activation has enrolled all the instances that it may")
+                .hint(another));
         }
     }
     tracing::info!(instance.id = %uid, name, activation.id = activation.uid, "enrolled");
@@ -97,11 +111,9 @@ fn instance_name(request: &Enrol, uid: &InstanceId) -> Result<String, ApiError> 
         Some(name) => name.parse::<InstanceName>().map(|name| name.to_string()).map_err(|error| {
             ApiError::unprocessable("name", "this is not a name for an instance").detail(error.to_string())
         }),
-        None => Ok(request
-            .facts
-            .hostname
-            .parse::<InstanceName>()
-            .map_or_else(|_| uid.to_string(), |name| name.to_string())),
+        None => {
+            Ok(request.facts.hostname.parse::<InstanceName>().map_or_else(|_| uid.to_string(), |name| name.to_string()))
+        }
     }
 }
 
@@ -116,7 +128,8 @@ pub(crate) async fn link(
 ) -> Result<Response, ApiError> {
     let (mut parts, _) = request.into_parts();
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|rejection| {
-        ApiError::new(rejection.status(), "upgrade-required", "this path takes a WebSocket only").detail(rejection.body_text())
+        ApiError::new(rejection.status(), "upgrade-required", "this path takes a WebSocket only")
+            .detail(rejection.body_text())
     })?;
     let deps = api.link.clone();
     let phase = api.links.clone();
@@ -153,10 +166,8 @@ pub(crate) async fn blob(
     let parsed: Digest = digest.parse().map_err(|_| unknown())?;
     let found = api.blobs.get(&parsed).await.map_err(|error| ApiError::internal(&error))?;
     let (length, pieces) = found.ok_or_else(unknown)?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_LENGTH, length.to_string()),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_LENGTH, length.to_string())];
     Ok((headers, Body::from_stream(pieces)).into_response())
 }
 

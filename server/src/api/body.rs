@@ -38,9 +38,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         expect_type(&request, "application/json")?;
         let body = bytes(request, state).await?;
-        serde_json::from_slice(&body)
-            .map(Self)
-            .map_err(|error| ApiError::bad_request("json", "the body is not what this path takes").detail(error.to_string()))
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            ApiError::bad_request("json", "the body is not what this path takes").detail(error.to_string())
+        })
     }
 }
 
@@ -71,7 +71,8 @@ pub(super) fn limit(asked: Option<u32>) -> Result<usize, ApiError> {
 pub(super) fn after(text: Option<&str>, first: i64) -> Result<i64, ApiError> {
     text.map_or(Ok(first), |text| {
         text.parse().map_err(|_| {
-            ApiError::bad_request("after", "`after` is not the `next` of a page").detail(format!("`{}`", text.escape_debug()))
+            ApiError::bad_request("after", "`after` is not the `next` of a page")
+                .detail(format!("`{}`", text.escape_debug()))
         })
     })
 }
@@ -111,7 +112,10 @@ pub(super) fn tags(
     use orderly_wire::http::problem::Fault;
     let mut faults = Vec::new();
     if tags.len() > TAGS_MAX {
-        faults.push(Fault { field: "tags".to_owned(), message: format!("has {} entries, at most {TAGS_MAX}", tags.len()) });
+        faults.push(Fault {
+            field: "tags".to_owned(),
+            message: format!("has {} entries, at most {TAGS_MAX}", tags.len()),
+        });
     }
     for (key, value) in tags {
         let field = format!("tags.{}", key.escape_debug());

@@ -82,7 +82,11 @@ pub(super) async fn find(api: &super::Api, id: &str) -> Result<InstanceRow, ApiE
 /// Shows an instance.
 #[utoipa::path(get, path = "/v1/instances/{id}", tag = "instances", params(("id" = String, Path,)),
     responses((status = OK, body = InstanceView)))]
-pub(crate) async fn show(_permit: Permit, api: State, Path(id): Path<String>) -> Result<axum::Json<InstanceView>, ApiError> {
+pub(crate) async fn show(
+    _permit: Permit,
+    api: State,
+    Path(id): Path<String>,
+) -> Result<axum::Json<InstanceView>, ApiError> {
     let row = find(&api, &id).await?;
     let online = api.link.links.linked(row.key);
     Ok(axum::Json(view::instance(row, online)?))

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::auth::Permit;
 use super::body::{Json, Params, after, cut, limit, one_more};
+use super::order::Draft;
 use super::problem::ApiError;
 use super::{Api, State, order};
 use crate::clock;
@@ -68,7 +69,11 @@ pub(super) async fn find(api: &Api, id: &str) -> Result<InvocationRow, ApiError>
 /// Shows an invocation.
 #[utoipa::path(get, path = "/v1/invocations/{id}", tag = "invocations", params(("id" = String, Path,)),
     responses((status = OK, body = InvocationView)))]
-pub(crate) async fn show(_permit: Permit, api: State, Path(id): Path<String>) -> Result<axum::Json<InvocationView>, ApiError> {
+pub(crate) async fn show(
+    _permit: Permit,
+    api: State,
+    Path(id): Path<String>,
+) -> Result<axum::Json<InvocationView>, ApiError> {
     Ok(axum::Json(view::invocation(&find(&api, &id).await?)))
 }
 
@@ -99,7 +104,8 @@ pub(crate) async fn stop(
     let now_ms = clock::now_ms();
     let action = Action::Stop { order: row.order_digest, invocation: row.uid.clone() };
     let expires_ms = now_ms + i64::from(DELIVERY_DEADLINE_MAX_S) * 1000;
-    let signed = order::sign(&api, &keyring, permit.principal(), &row.uid, action, targets, now_ms, expires_ms)?;
+    let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms };
+    let signed = order::sign(&api, &keyring, &row.uid, draft)?;
     let stop = NewStop {
         invocation: row.key,
         digest: signed.digest,
@@ -132,7 +138,11 @@ async fn members(
 /// What an auditor needs to check an invocation without this server.
 #[utoipa::path(get, path = "/v1/invocations/{id}/evidence", tag = "invocations", params(("id" = String, Path,)),
     responses((status = OK, body = Evidence)))]
-pub(crate) async fn evidence(_permit: Permit, api: State, Path(id): Path<String>) -> Result<axum::Json<Evidence>, ApiError> {
+pub(crate) async fn evidence(
+    _permit: Permit,
+    api: State,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Evidence>, ApiError> {
     let row = find(&api, &id).await?;
     let unknown = || ApiError::unknown("order", row.order_digest);
     let envelope = api.store.envelope(&row.order_digest).await?.ok_or_else(unknown)?;

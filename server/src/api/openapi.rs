@@ -39,10 +39,9 @@ pub(crate) async fn serve() -> axum::Json<&'static OpenApi> {
 
 /// The part of the document that no route brings.
 pub(super) fn head() -> OpenApi {
-    let info = InfoBuilder::new()
-        .title("Orderly")
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("The API of an Orderly control server. Times are Unix milliseconds; errors are problem details."));
+    let info = InfoBuilder::new().title("Orderly").version(env!("CARGO_PKG_VERSION")).description(Some(
+        "The API of an Orderly control server. Times are Unix milliseconds; errors are problem details.",
+    ));
     OpenApiBuilder::new().info(info.build()).build()
 }
 

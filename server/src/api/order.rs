@@ -5,7 +5,7 @@ use orderly_model::limits::DELIVERY_DEADLINE_MAX_S;
 use orderly_signing::digest::Digest;
 use orderly_signing::envelope::Envelope;
 use orderly_signing::error::Refusal;
-use orderly_signing::keyring::{Keyring, Role};
+use orderly_signing::keyring::{Keyring, Role, Tier};
 use orderly_signing::merkle::Targets;
 use orderly_signing::order::{Action, Order};
 use orderly_signing::sign::sign_order;
@@ -52,9 +52,12 @@ fn dispatch_unknown(api: &Api, keyring: &Keyring) -> Result<(), ApiError> {
     if keyring.role(Role::Dispatch).keys.contains(&id) {
         return Ok(());
     }
-    Err(ApiError::conflict("dispatch-key", "this server's dispatch key is not in the keyring, so no instance would believe it")
-        .detail(format!("key {id}"))
-        .hint("run `orderly trust publish`, which takes the key in"))
+    Err(ApiError::conflict(
+        "dispatch-key",
+        "this server's dispatch key is not in the keyring, so no instance would believe it",
+    )
+    .detail(format!("key {id}"))
+    .hint("run `orderly trust publish`, which takes the key in"))
 }
 
 /// What the caller says about times.
@@ -92,7 +95,10 @@ pub(super) fn take(
     if (verified.issued_ms - times.now_ms).abs() > CLOCKS_MS || verified.not_before_ms > times.now_ms + CLOCKS_MS {
         faults.push(Fault {
             field: "order.issued_ms".to_owned(),
-            message: format!("is {} ms off this server's clock: set the clock, or sign again", verified.issued_ms - times.now_ms),
+            message: format!(
+                "is {} ms off this server's clock: set the clock, or sign again",
+                verified.issued_ms - times.now_ms
+            ),
         });
     }
     let longest_ms = times.now_ms + i64::from(DELIVERY_DEADLINE_MAX_S) * 1000 + CLOCKS_MS;
@@ -147,47 +153,41 @@ fn differences(signed: &Action, asked: &Action) -> Vec<Fault> {
         .collect()
 }
 
-/// Makes and signs an order with the dispatch key alone.
-pub(super) fn make(
-    api: &Api,
-    keyring: &Verified<Keyring>,
-    principal: &str,
-    checked: &Checked,
-    targets: Targets,
-    now_ms: i64,
-    deadline_ms: i64,
-) -> Result<Signed, ApiError> {
-    let invocation = InvocationId::new(now_ms, clock::random().map_err(|error| ApiError::internal(&error))?).to_string();
-    let signed = sign(api, keyring, principal, &invocation, checked.action.clone(), targets, now_ms, deadline_ms)?;
+/// An order that this server makes itself.
+pub(super) struct Draft<'a> {
+    pub(super) principal: &'a str,
+    pub(super) action: Action,
+    pub(super) targets: Targets,
+    pub(super) now_ms: i64,
+    /// Until when it may be accepted.
+    pub(super) expires_ms: i64,
+}
+
+/// Makes and signs the order of a new invocation with the dispatch key alone; refused where `tier` needs more.
+pub(super) fn make(api: &Api, keyring: &Verified<Keyring>, draft: Draft<'_>, tier: Tier) -> Result<Signed, ApiError> {
+    let random = clock::random().map_err(|error| ApiError::internal(&error))?;
+    let invocation = InvocationId::new(draft.now_ms, random);
+    let signed = sign(api, keyring, invocation.as_str(), draft)?;
     let verified = verify_order_offline(&signed.envelope, keyring).map_err(refused)?;
-    verified.check_threshold(keyring, checked.tier).map_err(refused)?;
+    verified.check_threshold(keyring, tier).map_err(refused)?;
     Ok(signed)
 }
 
-/// Signs an order for an invocation that is there already.
-#[expect(clippy::too_many_arguments, reason = "each is a field of the order, and two callers name them")]
-pub(super) fn sign(
-    api: &Api,
-    keyring: &Keyring,
-    principal: &str,
-    invocation: &str,
-    action: Action,
-    targets: Targets,
-    now_ms: i64,
-    expires_ms: i64,
-) -> Result<Signed, ApiError> {
+/// Signs an order for an invocation.
+pub(super) fn sign(api: &Api, keyring: &Keyring, invocation: &str, draft: Draft<'_>) -> Result<Signed, ApiError> {
     dispatch_unknown(api, keyring)?;
+    let random = clock::random().map_err(|error| ApiError::internal(&error))?;
     let order = Order {
         version: 1,
-        order: OrderId::new(now_ms, clock::random().map_err(|error| ApiError::internal(&error))?).to_string(),
+        order: OrderId::new(draft.now_ms, random).to_string(),
         invocation: invocation.to_owned(),
-        principal: principal.to_owned(),
-        issued_ms: now_ms,
+        principal: draft.principal.to_owned(),
+        issued_ms: draft.now_ms,
         // Room for instances whose clock is behind.
-        not_before_ms: now_ms - CLOCKS_MS,
-        expires_ms,
-        targets,
-        action,
+        not_before_ms: draft.now_ms - CLOCKS_MS,
+        expires_ms: draft.expires_ms,
+        targets: draft.targets,
+        action: draft.action,
     };
     let envelope = sign_order(&order, api.trust.dispatch()).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -198,6 +198,6 @@ pub(super) fn sign(
         principal: order.principal,
         digest: envelope.digest(),
         envelope: envelope.to_json(),
-        deadline_ms: expires_ms,
+        deadline_ms: order.expires_ms,
     })
 }

@@ -1,8 +1,8 @@
 //! Plugins: packages and approvals.
 
+use axum::body::Bytes;
 use axum::extract::{Path, Request};
 use axum::http::StatusCode;
-use axum::body::Bytes;
 use orderly_wire::http::Page;
 use orderly_wire::http::plugin::{PluginDetail, PluginView};
 
@@ -103,8 +103,7 @@ pub(crate) async fn show(
     Path((name, version)): Path<(String, String)>,
 ) -> Result<axum::Json<PluginDetail>, ApiError> {
     let (row, documents) = find(&api, &name, &version).await?;
-    let envelope =
-        |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| ApiError::internal(&error));
+    let envelope = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| ApiError::internal(&error));
     Ok(axum::Json(PluginDetail {
         view: view::plugin(row),
         manifest_text: String::from_utf8_lossy(&documents.manifest).into_owned(),

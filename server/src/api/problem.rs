@@ -16,7 +16,10 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// An error on its way out: what the client reads, and what only the log gets.
 #[derive(Debug, Clone)]
-pub(crate) struct ApiError {
+pub(crate) struct ApiError(Box<Told>);
+
+#[derive(Debug, Clone)]
+struct Told {
     problem: Problem,
     internal: Option<String>,
 }
@@ -25,19 +28,17 @@ impl ApiError {
     /// An error with a stable code in kebab case and one sentence.
     #[must_use]
     pub(crate) fn new(status: StatusCode, code: &str, title: impl Into<String>) -> Self {
-        Self {
-            problem: Problem {
-                kind: format!("urn:orderly:problem:{code}"),
-                status: status.as_u16(),
-                code: code.to_owned(),
-                title: title.into(),
-                detail: None,
-                hint: None,
-                faults: Vec::new(),
-                request_id: None,
-            },
-            internal: None,
-        }
+        let problem = Problem {
+            kind: format!("urn:orderly:problem:{code}"),
+            status: status.as_u16(),
+            code: code.to_owned(),
+            title: title.into(),
+            detail: None,
+            hint: None,
+            faults: Vec::new(),
+            request_id: None,
+        };
+        Self(Box::new(Told { problem, internal: None }))
     }
 
     /// A request that cannot be understood.
@@ -69,23 +70,24 @@ impl ApiError {
     #[must_use]
     pub(crate) fn faults(faults: Vec<Fault>) -> Self {
         let mut error = Self::unprocessable("invalid-request", "the request has faults");
-        error.problem.detail =
-            Some(faults.iter().map(|fault| format!("`{}` {}", fault.field, fault.message)).collect::<Vec<_>>().join("; "));
-        error.problem.faults = faults;
+        error.0.problem.detail = Some(
+            faults.iter().map(|fault| format!("`{}` {}", fault.field, fault.message)).collect::<Vec<_>>().join("; "),
+        );
+        error.0.problem.faults = faults;
         error
     }
 
     /// Adds where and why.
     #[must_use]
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.problem.detail = Some(detail.into());
+        self.0.problem.detail = Some(detail.into());
         self
     }
 
     /// Adds what to do about it.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.problem.hint = Some(hint.into());
+        self.0.problem.hint = Some(hint.into());
         self
     }
 
@@ -100,7 +102,7 @@ impl ApiError {
         }
         let mut failure = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to answer")
             .hint("the server's log says more under the request id");
-        failure.internal = Some(chain);
+        failure.0.internal = Some(chain);
         failure
     }
 }
@@ -118,7 +120,7 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.0.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -150,10 +152,10 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span.clone()).await;
     let _entered = span.enter();
     if let Some(error) = response.extensions_mut().remove::<ApiError>().or_else(|| plain(&response)) {
-        if let Some(internal) = &error.internal {
+        if let Some(internal) = &error.0.internal {
             error!(error = internal, "a request failed");
         }
-        let mut problem = error.problem;
+        let mut problem = error.0.problem;
         problem.request_id = Some(id.clone());
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let headers = response.headers_mut();

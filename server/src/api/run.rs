@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use orderly_model::limits::{
-    CONTENT_MAX_BYTES, ENVIRONMENT_MAX, OUTPUT_KEPT_DEFAULT_BYTES, OUTPUT_KEPT_MAX_BYTES, TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S,
-    TIMEOUT_MIN_S,
+    CONTENT_MAX_BYTES, ENVIRONMENT_MAX, OUTPUT_KEPT_DEFAULT_BYTES, OUTPUT_KEPT_MAX_BYTES, TIMEOUT_DEFAULT_S,
+    TIMEOUT_MAX_S, TIMEOUT_MIN_S,
 };
 use orderly_model::name::{AbsolutePath, EnvName, PluginVersion, UserName};
 use orderly_model::parameter;
@@ -88,7 +88,10 @@ fn script(script: RunScript) -> Result<Checked, ApiError> {
         "powershell" | "power-shell" => ScriptKind::PowerShell,
         "bat" => ScriptKind::Bat,
         other => {
-            faults.add("interpreter", format!("is `{}`, it must be `shell`, `powershell` or `bat`", other.escape_debug()));
+            faults.add(
+                "interpreter",
+                format!("is `{}`, it must be `shell`, `powershell` or `bat`", other.escape_debug()),
+            );
             ScriptKind::Shell
         }
     };
@@ -134,7 +137,8 @@ fn script(script: RunScript) -> Result<Checked, ApiError> {
 
 fn environment(environment: &BTreeMap<String, String>, faults: &mut Faults) {
     if environment.len() > ENVIRONMENT_MAX {
-        faults.add("environment", format!("has {} variables, at most {ENVIRONMENT_MAX} are allowed", environment.len()));
+        faults
+            .add("environment", format!("has {} variables, at most {ENVIRONMENT_MAX} are allowed", environment.len()));
     }
     for (name, value) in environment {
         if let Err(error) = name.parse::<EnvName>() {
@@ -161,9 +165,12 @@ fn first_line(content: &[u8]) -> String {
 async fn plugin(api: &Api, plugin: RunPlugin, signed: bool) -> Result<Checked, ApiError> {
     let row = version(api, &plugin, signed).await?;
     if row.approval_revision.is_none() {
-        return Err(ApiError::conflict("plugin-not-approved", "this version has no approval, so every instance would refuse it")
-            .detail(format!("`{}` {}", row.name, row.version))
-            .hint(format!("the security team approves it with `orderly plugin approve {}@{}`", row.name, row.version)));
+        return Err(ApiError::conflict(
+            "plugin-not-approved",
+            "this version has no approval, so every instance would refuse it",
+        )
+        .detail(format!("`{}` {}", row.name, row.version))
+        .hint(format!("the security team approves it with `orderly plugin approve {}@{}`", row.name, row.version)));
     }
     let (_, documents) = super::plugins::find(api, &row.name, &row.version).await?;
     let manifest = std::str::from_utf8(&documents.manifest).ok().and_then(|text| Manifest::parse(text).ok());
@@ -211,7 +218,10 @@ async fn version(api: &Api, plugin: &RunPlugin, signed: bool) -> Result<PluginRo
         return Ok(super::plugins::find(api, &plugin.name, version).await?.0);
     }
     if signed {
-        return Err(ApiError::unprocessable("plugin-version", "a signed order names the plugin's version, so must the request"));
+        return Err(ApiError::unprocessable(
+            "plugin-version",
+            "a signed order names the plugin's version, so must the request",
+        ));
     }
     let versions = api.store.plugins(Some(&plugin.name)).await?;
     if versions.is_empty() {

@@ -36,9 +36,11 @@ pub(crate) async fn publish(_permit: Permit, api: State, body: Bytes) -> Result<
                 .detail(refusal.reason)
                 .hint("`orderly trust publish` makes and signs one that this server takes")
         }
-        TrustError::NotNewer { .. } => ApiError::conflict("keyring-revision", "the keyring is not newer than the one in force")
-            .detail(error.to_string())
-            .hint("sign a keyring with a higher revision"),
+        TrustError::NotNewer { .. } => {
+            ApiError::conflict("keyring-revision", "the keyring is not newer than the one in force")
+                .detail(error.to_string())
+                .hint("sign a keyring with a higher revision")
+        }
         TrustError::Store(error) => error.into(),
     })?;
     view(&api).map(axum::Json)

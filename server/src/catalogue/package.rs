@@ -9,11 +9,8 @@ use orderly_signing::envelope::MAX_ENVELOPE_BYTES;
 pub const PACKAGE_MAX_BYTES: usize = COMPONENT_MAX_BYTES + MANIFEST_MAX_BYTES + MAX_ENVELOPE_BYTES + 16 * 1024;
 
 /// The files of a package with the most bytes of each.
-const FILES: [(&str, usize); 3] = [
-    ("plugin.wasm", COMPONENT_MAX_BYTES),
-    ("plugin.toml", MANIFEST_MAX_BYTES),
-    ("statement.json", MAX_ENVELOPE_BYTES),
-];
+const FILES: [(&str, usize); 3] =
+    [("plugin.wasm", COMPONENT_MAX_BYTES), ("plugin.toml", MANIFEST_MAX_BYTES), ("statement.json", MAX_ENVELOPE_BYTES)];
 
 /// Why bytes are not a package.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +19,9 @@ pub enum PackageError {
     #[error("the package is not a tar: {0}")]
     Tar(std::io::Error),
     /// Another file, or one of another kind.
-    #[error("the package holds `{0}`; it holds exactly the regular files `plugin.wasm`, `plugin.toml` and `statement.json`")]
+    #[error(
+        "the package holds `{0}`; it holds exactly the regular files `plugin.wasm`, `plugin.toml` and `statement.json`"
+    )]
     Other(String),
     /// One twice.
     #[error("the package holds `{0}` twice")]
@@ -114,10 +113,7 @@ mod tests {
     #[test]
     fn the_three_files_in_any_order_are_a_package() {
         let package = Package::parse(&tar(&GOOD, false)).unwrap();
-        assert_eq!(
-            package,
-            Package { component: b"w".to_vec(), manifest: b"t".to_vec(), statement: b"s".to_vec() }
-        );
+        assert_eq!(package, Package { component: b"w".to_vec(), manifest: b"t".to_vec(), statement: b"s".to_vec() });
     }
 
     #[test]

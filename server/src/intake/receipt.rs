@@ -42,8 +42,7 @@ impl Reporter {
     fn ended(&self, order: &Digest, finished: Finished) -> Result<Ended, String> {
         let receipt = verify_receipt(&finished.receipt, &self.key).map_err(|refusal| refusal.to_string())?;
         check_receipt_for(&receipt, order).map_err(|refusal| refusal.to_string())?;
-        let status: TaskStatus =
-            receipt.status.parse().map_err(|_| format!("`{}` is not a status", receipt.status))?;
+        let status: TaskStatus = receipt.status.parse().map_err(|_| format!("`{}` is not a status", receipt.status))?;
         if !status.is_final() {
             return Err(format!("`{status}` is not the end of a task"));
         }

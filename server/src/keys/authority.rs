@@ -13,7 +13,7 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256,
 };
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::{Deserialize, Serialize};
 
 use super::Authority;
@@ -109,6 +109,9 @@ pub(super) fn server(
     names.extend(public.iter().cloned());
     names.sort_unstable();
     names.dedup();
+    if let Some(wrong) = names.iter().find(|name| ServerName::try_from(name.as_str()).is_err()) {
+        return Err(KeyError::Name(wrong.clone()));
+    }
     let made: Option<Made> = read(&made_path)?.and_then(|text| serde_json::from_str(&text).ok());
     let good = made.is_some_and(|made| {
         made.names == names && made.authority == authority.fingerprint && now_ms + RENEW_DAYS * DAY_MS < made.expires_ms

@@ -59,6 +59,9 @@ pub enum KeyError {
         #[source]
         source: rustls::pki_types::pem::Error,
     },
+    /// A public name that no certificate can carry.
+    #[error("`{0}` is no name for a server; `--public-name` takes host names and addresses")]
+    Name(String),
     /// The dispatch key.
     #[error("the dispatch key cannot be opened")]
     Dispatch(#[source] file::KeyFileError),
@@ -96,13 +99,8 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, KeyError> {
 /// Writes a file of mode 0600 so that a crash leaves the old one or the new one.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), KeyError> {
     let new = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .map_err(at(&new))?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(at(&new))?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at(&new))?;
     fs::rename(&new, path).map_err(at(path))?;
     if let Some(folder) = path.parent() {

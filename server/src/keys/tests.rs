@@ -68,6 +68,9 @@ fn what_cannot_be_mended_says_what_to_do() {
     assert!(matches!(error, KeyError::AuthorityWithoutKey { .. }));
     assert!(error.to_string().contains("restore the key from a backup"));
 
+    let error = open(directory().path(), &["not a name".to_owned()]).unwrap_err();
+    assert!(matches!(error, KeyError::Name(name) if name == "not a name"));
+
     let open_to_all = directory();
     fs::set_permissions(open_to_all.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let error = open(open_to_all.path(), &[]).unwrap_err();

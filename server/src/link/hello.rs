@@ -13,7 +13,11 @@ use crate::store::{Store, StoreError};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HelloError {
     /// No version in common.
-    #[error("the agent speaks versions {oldest} to {newest} of the link, this server {} to {}", version::LINK_VERSION_MIN, version::LINK_VERSION)]
+    #[error(
+        "the agent speaks versions {oldest} to {newest} of the link, this server {} to {}",
+        version::LINK_VERSION_MIN,
+        version::LINK_VERSION
+    )]
     Version {
         /// The agent's oldest.
         oldest: u32,

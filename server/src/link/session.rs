@@ -138,8 +138,7 @@ async fn open(socket: &mut WebSocket, exporter: &[u8; 32], deps: &LinkDeps) -> R
     {
         warn!(instance.id = %uid, error = ?error, "new facts could not be stored");
     }
-    let welcome =
-        Welcome { version: proven.version, server_time_ms: clock::now_ms(), heartbeat_s: HEARTBEAT_S };
+    let welcome = Welcome { version: proven.version, server_time_ms: clock::now_ms(), heartbeat_s: HEARTBEAT_S };
     send(socket, &ToAgent::Welcome(welcome)).await?;
     Ok(proven)
 }

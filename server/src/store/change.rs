@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use crate::store::StoreError;
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, EnrolOutcome, InstanceKey, InvocationKey, KeyringRow, NewInstance, NewInvocation,
-    NewStop, PluginDocuments, PluginRow, Seen, TokenRow,
+    ActivationRow, AddOutcome, Changed, EnrolOutcome, InstanceKey, InvocationKey, KeyringRow, NewInstance,
+    NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, TokenRow,
 };
 
 /// A write.

@@ -36,9 +36,7 @@ const READERS: u32 = 8;
 /// Connects and starts the writer.
 pub(super) async fn open(url: &str, jobs: mpsc::Receiver<Job>, phase: &Phase) -> Result<Reader, StoreError> {
     let options = PgConnectOptions::from_str(url)?.application_name("orderly-server");
-    let pool = |most| {
-        PoolOptions::<Db>::new().max_connections(most).acquire_timeout(Duration::from_secs(10))
-    };
+    let pool = |most| PoolOptions::<Db>::new().max_connections(most).acquire_timeout(Duration::from_secs(10));
     let write = pool(1).connect_with(options.clone()).await?;
     body::migrate(&write, &[include_str!("../../migrations/postgres/0001_first.sql")]).await?;
     let read = pool(READERS).connect_with(options).await?;

@@ -64,7 +64,10 @@ impl Fleet {
             issued_ms: now_ms,
             expires_ms: now_ms + 86_400_000,
             keys: keys.iter().map(|(role, key)| KeyringKey { name: role.to_string(), key: (*key).clone() }).collect(),
-            roles: keys.iter().map(|(role, key)| (*role, RoleKeys { threshold: 1, keys: vec![key.key_id()] })).collect(),
+            roles: keys
+                .iter()
+                .map(|(role, key)| (*role, RoleKeys { threshold: 1, keys: vec![key.key_id()] }))
+                .collect(),
             policy: Keyring::default_policy(),
         };
         sign::sign_keyring(&keyring, &self.root).unwrap().to_json()

@@ -20,7 +20,9 @@ pub(crate) fn installed() -> Result<PathBuf, String> {
         .filter(|bin| bin.join("initdb").exists() && bin.join("postgres").exists())
         .collect();
     found.sort();
-    found.pop().ok_or_else(|| "no `/usr/lib/postgresql/*/bin/initdb`; `apt-get install postgresql` brings it".to_owned())
+    found
+        .pop()
+        .ok_or_else(|| "no `/usr/lib/postgresql/*/bin/initdb`; `apt-get install postgresql` brings it".to_owned())
 }
 
 /// A running cluster.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use axum::http::StatusCode;
-use orderly_model::limits::{CONTENT_INLINE_MAX_BYTES, DELIVERY_DEADLINE_DEFAULT_S, DELIVERY_DEADLINE_MAX_S, TARGETS_MAX};
+use orderly_model::limits::{
+    CONTENT_INLINE_MAX_BYTES, DELIVERY_DEADLINE_DEFAULT_S, DELIVERY_DEADLINE_MAX_S, TARGETS_MAX,
+};
 use orderly_model::name::{TagKey, TagValue};
 use orderly_model::selector::TagSelector;
 use orderly_signing::instance::InstanceId;
@@ -12,7 +14,7 @@ use orderly_wire::http::invocation::{CreateInvocation, Targets};
 
 use super::super::auth::Permit;
 use super::super::body::label;
-use super::super::order::{self, Times};
+use super::super::order::{self, Draft, Times};
 use super::super::problem::ApiError;
 use super::super::{Api, instances, run};
 use crate::blobs::BlobError;
@@ -35,8 +37,10 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
     let signed = match &request.order {
         Some(order) => order::take(api, &keyring, order, &checked, targets, Times { now_ms, deadline_ms })?,
         None => {
-            let deadline_ms = deadline_ms.unwrap_or(now_ms + i64::from(DELIVERY_DEADLINE_DEFAULT_S) * 1000);
-            order::make(api, &keyring, permit.principal(), &checked, targets, now_ms, deadline_ms)?
+            let expires_ms = deadline_ms.unwrap_or(now_ms + i64::from(DELIVERY_DEADLINE_DEFAULT_S) * 1000);
+            let action = checked.action.clone();
+            let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms };
+            order::make(api, &keyring, draft, checked.tier)?
         }
     };
     let content = match checked.content {
@@ -92,11 +96,7 @@ fn no_targets(detail: impl Into<String>) -> ApiError {
 }
 
 /// The instances of a request, each once.
-async fn resolve(
-    api: &Api,
-    targets: &Targets,
-    signed: bool,
-) -> Result<Vec<(InstanceKey, InstanceId)>, ApiError> {
+async fn resolve(api: &Api, targets: &Targets, signed: bool) -> Result<Vec<(InstanceKey, InstanceId)>, ApiError> {
     let resolved = match targets {
         Targets::Instances(named) if named.is_empty() => return Err(no_targets("`targets.instances` is empty")),
         Targets::Instances(named) => known(api, named).await?,
@@ -134,7 +134,9 @@ fn selector(tags: &BTreeMap<String, String>) -> Result<TagSelector, ApiError> {
 pub(super) async fn known(api: &Api, named: &[InstanceId]) -> Result<Vec<(InstanceKey, InstanceId)>, ApiError> {
     let mut distinct = HashSet::with_capacity(named.len());
     if let Some(twice) = named.iter().find(|uid| !distinct.insert(*uid)) {
-        return Err(ApiError::unprocessable("duplicate-target", "an instance is named twice").detail(format!("`{twice}`")));
+        return Err(
+            ApiError::unprocessable("duplicate-target", "an instance is named twice").detail(format!("`{twice}`"))
+        );
     }
     let found = api.store.instance_keys(named).await?;
     if found.len() == named.len() {
@@ -154,7 +156,7 @@ pub(super) async fn known(api: &Api, named: &[InstanceId]) -> Result<Vec<(Instan
 /// The set of targets with its tree; large ones are built where they hold nothing else up.
 pub(in crate::api) async fn target_set(uids: Vec<InstanceId>) -> Result<TargetSet, ApiError> {
     let built = tokio::task::spawn_blocking(move || TargetSet::of_instances(uids)).await;
-    built
-        .map_err(|error| ApiError::internal(&error))?
-        .map_err(|error| ApiError::unprocessable("targets", "these instances cannot be targets").detail(error.to_string()))
+    built.map_err(|error| ApiError::internal(&error))?.map_err(|error| {
+        ApiError::unprocessable("targets", "these instances cannot be targets").detail(error.to_string())
+    })
 }

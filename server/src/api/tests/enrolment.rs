@@ -19,7 +19,8 @@ async fn an_instance_enrols_with_the_line_that_is_shown() {
     let body = json!({ "name": "lab", "tags": { "env": "lab" }, "max_instances": 1 });
     let created: CreatedActivation = server.json(Method::POST, "/v1/activations", &body).await;
     let line = created.enrol_line.unwrap();
-    let start = format!("orderly-agent enrol --server https://{} --code {} --root sha256:", server.address, created.code);
+    let start =
+        format!("orderly-agent enrol --server https://{} --code {} --root sha256:", server.address, created.code);
     assert!(line.starts_with(&start) && line.contains(" --ca sha256:"), "{line}");
     let agent = Agent::new();
     let (status, body) = agent.enrol(&server, &created.code, "enrol").await;
@@ -37,7 +38,8 @@ async fn an_instance_enrols_with_the_line_that_is_shown() {
     let tags = json!({ "tags": { "env": "prod", "role": "db" } });
     let view: InstanceView = server.json(Method::PUT, &format!("/v1/instances/{}/tags", agent.id), &tags).await;
     assert_eq!(view.tags.len(), 2);
-    let found = async |query: &str| server.get::<Page<InstanceView>>(&format!("/v1/instances?{query}")).await.items.len();
+    let found =
+        async |query: &str| server.get::<Page<InstanceView>>(&format!("/v1/instances?{query}")).await.items.len();
     assert_eq!(found("tags=env%3Dprod,role%3Ddb").await, 1);
     assert_eq!(found("tags=env%3Dlab").await, 0);
     assert_eq!(found("online=true").await, 0);
@@ -50,7 +52,9 @@ async fn an_instance_enrols_with_the_line_that_is_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn codes_that_do_not_open() {
     let server = Server::start().await;
-    let make = async |body: serde_json::Value| -> CreatedActivation { server.json(Method::POST, "/v1/activations", &body).await };
+    let make = async |body: serde_json::Value| -> CreatedActivation {
+        server.json(Method::POST, "/v1/activations", &body).await
+    };
     let refused = async |text: &str| {
         let (status, body) = Agent::new().enrol(&server, text, "enrol").await;
         assert_eq!(status, 403);

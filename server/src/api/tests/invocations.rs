@@ -36,7 +36,7 @@ async fn a_script_runs_from_the_request_to_the_result() {
     let server = Server::start().await;
     let agent = Agent::enrolled(&server).await;
     let mut link = agent.link(&server).await;
-    let created = create(&server, &server.fleet.signed(&[agent.id.clone()], |_| {})).await;
+    let created = create(&server, &server.fleet.signed(std::slice::from_ref(&agent.id), |_| {})).await;
     assert_eq!((created.status.as_str(), created.targets, created.summary.as_str()), ("Pending", 1, "echo hello"));
     assert_eq!((created.principal.as_str(), created.kind.as_str()), ("tester", "script"));
     let offer = link.offer().await;
@@ -73,7 +73,7 @@ async fn a_script_runs_from_the_request_to_the_result() {
     assert_eq!(status, StatusCode::OK);
     orderly_signing::verify::verify_receipt(&raw, agent.key.public()).unwrap();
     let evidence: Evidence = server.get(&format!("/v1/invocations/{}/evidence", created.id)).await;
-    assert_eq!(evidence.targets, [agent.id.clone()]);
+    assert_eq!(evidence.targets, std::slice::from_ref(&agent.id));
     let envelope = Envelope::parse(&serde_json::to_vec(&evidence.order).unwrap()).unwrap();
     assert_eq!(envelope.digest(), digest);
 }
@@ -82,54 +82,57 @@ async fn a_script_runs_from_the_request_to_the_result() {
 async fn the_order_must_say_what_the_request_says() {
     let server = Server::start().await;
     let (agent, other) = (Agent::enrolled(&server).await, Agent::enrolled(&server).await);
-    let one = [agent.id.clone()];
+    let one = std::slice::from_ref(&agent.id);
     let fleet = &server.fleet;
     let faults = async |request: CreateInvocation| {
         let problem = server.problem(Method::POST, "/v1/invocations", &request).await;
         assert_eq!(problem.status, 422, "{problem:?}");
         (problem.code, problem.faults.into_iter().map(|fault| fault.field).collect::<Vec<_>>())
     };
-    let mut other_content = fleet.signed(&one, |_| {});
-    other_content.run = script(&one, b"rm -rf /").run;
+    let mut other_content = fleet.signed(one, |_| {});
+    other_content.run = script(one, b"rm -rf /").run;
     assert_eq!(
         faults(other_content).await,
-        ("invalid-request".to_owned(), vec!["order.action.content".to_owned(), "order.action.content_bytes".to_owned()])
+        (
+            "invalid-request".to_owned(),
+            vec!["order.action.content".to_owned(), "order.action.content_bytes".to_owned()]
+        )
     );
-    let mut wider = fleet.signed(&one, |_| {});
+    let mut wider = fleet.signed(one, |_| {});
     wider.targets = Targets::Instances(vec![agent.id.clone(), other.id.clone()]);
     assert_eq!(faults(wider).await.1, ["order.targets"]);
-    let as_root = fleet.signed(&one, |order| {
+    let as_root = fleet.signed(one, |order| {
         if let Action::Script { user, .. } = &mut order.action {
             *user = Some("root".to_owned());
         }
     });
     assert_eq!(faults(as_root).await.1, ["order.action.user"]);
-    let old = fleet.signed(&one, |order| {
+    let old = fleet.signed(one, |order| {
         order.issued_ms -= 3_600_000;
         order.not_before_ms -= 3_600_000;
         order.expires_ms -= 3_600_000;
     });
     assert_eq!(faults(old).await.1, ["order.issued_ms", "order.expires_ms"]);
-    let for_ever = fleet.signed(&one, |order| order.expires_ms += 365 * 86_400_000);
+    let for_ever = fleet.signed(one, |order| order.expires_ms += 365 * 86_400_000);
     assert_eq!(faults(for_ever).await.1, ["order.expires_ms"]);
 
     let stranger = crate::testing::Fleet::new();
-    assert_eq!(refused(&server, &stranger.signed(&one, |_| {})).await, (422, "order-signature".to_owned()));
+    assert_eq!(refused(&server, &stranger.signed(one, |_| {})).await, (422, "order-signature".to_owned()));
     let by_publisher = crate::testing::Fleet { operator: crate::testing::fleet::key(), ..crate::testing::Fleet::new() };
-    assert_eq!(refused(&server, &by_publisher.signed(&one, |_| {})).await.1, "order-signature");
-    let mut broken = fleet.signed(&one, |_| {});
+    assert_eq!(refused(&server, &by_publisher.signed(one, |_| {})).await.1, "order-signature");
+    let mut broken = fleet.signed(one, |_| {});
     broken.order = Some(b"{}".to_vec());
     assert_eq!(refused(&server, &broken).await.1, "order-envelope");
-    let mut by_tags = fleet.signed(&one, |_| {});
+    let mut by_tags = fleet.signed(one, |_| {});
     by_tags.targets = Targets::Tags([("env".to_owned(), "test".to_owned())].into());
     assert_eq!(refused(&server, &by_tags).await.1, "signed-targets");
     // Without an operator a native command is refused here, as every instance would.
-    assert_eq!(refused(&server, &script(&one, b"id")).await, (422, "order-threshold".to_owned()));
+    assert_eq!(refused(&server, &script(one, b"id")).await, (422, "order-threshold".to_owned()));
 
-    let good = fleet.signed(&one, |_| {});
+    let good = fleet.signed(one, |_| {});
     let created = create(&server, &good).await;
     assert_eq!(create(&server, &good).await.id, created.id, "the same again is the same");
-    let same_id = fleet.signed(&one, |order| order.invocation = created.id.clone());
+    let same_id = fleet.signed(one, |order| order.invocation = created.id.clone());
     assert_eq!(refused(&server, &same_id).await, (409, "invocation-exists".to_owned()));
 }
 
@@ -137,7 +140,7 @@ async fn the_order_must_say_what_the_request_says() {
 async fn bad_requests_name_the_fault() {
     let server = Server::start().await;
     let agent = Agent::enrolled(&server).await;
-    let one = [agent.id.clone()];
+    let one = std::slice::from_ref(&agent.id);
     let stranger = Agent::new().id;
     assert_eq!(refused(&server, &script(&[], b"id")).await, (422, "no-targets".to_owned()));
     assert_eq!(refused(&server, &script(&[stranger], b"id")).await, (404, "unknown-instance".to_owned()));
@@ -148,11 +151,14 @@ async fn bad_requests_name_the_fault() {
     };
     assert_eq!(refused(&server, &tags(&[("env", "none")])).await, (422, "no-targets".to_owned()));
     assert_eq!(refused(&server, &tags(&[])).await, (422, "selector".to_owned()));
-    assert_eq!(refused(&server, &script(&one, &vec![b'a'; 4 * 1024 * 1024 + 1])).await, (413, "script-too-large".to_owned()));
-    let late = CreateInvocation { delivery_deadline_s: Some(8 * 86_400), ..script(&one, b"id") };
+    assert_eq!(
+        refused(&server, &script(one, &vec![b'a'; 4 * 1024 * 1024 + 1])).await,
+        (413, "script-too-large".to_owned())
+    );
+    let late = CreateInvocation { delivery_deadline_s: Some(8 * 86_400), ..script(one, b"id") };
     assert_eq!(refused(&server, &late).await, (422, "delivery-deadline".to_owned()));
 
-    let mut wrong = script(&one, b"");
+    let mut wrong = script(one, b"");
     if let Run::Script(run) = &mut wrong.run {
         run.interpreter = "perl".to_owned();
         run.user = Some("a b".to_owned());
@@ -168,14 +174,15 @@ async fn bad_requests_name_the_fault() {
         "all faults at once"
     );
     let bare = Server::bare().await;
-    assert_eq!(refused(&bare, &script(&one, b"id")).await, (409, "no-keyring".to_owned()));
+    assert_eq!(refused(&bare, &script(one, b"id")).await, (409, "no-keyring".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_accepts_in_time_is_aborted() {
     let server = Server::start().await;
     let agent = Agent::enrolled(&server).await;
-    let request = server.fleet.signed(&[agent.id.clone()], |order| order.expires_ms = order.issued_ms + 500);
+    let request =
+        server.fleet.signed(std::slice::from_ref(&agent.id), |order| order.expires_ms = order.issued_ms + 500);
     let created = create(&server, &request).await;
     let view = until("the deadline", async || {
         let view = show(&server, &created.id).await;
@@ -191,7 +198,7 @@ async fn what_nobody_accepts_in_time_is_aborted() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     // It is not offered any more.
     let mut link = agent.link(&server).await;
-    let later = create(&server, &server.fleet.signed(&[agent.id.clone()], |_| {})).await;
+    let later = create(&server, &server.fleet.signed(std::slice::from_ref(&agent.id), |_| {})).await;
     assert_eq!(read(&link.offer().await).1.invocation, later.id);
 }
 
@@ -201,7 +208,7 @@ async fn orders_wait_for_instances_that_are_offline_and_survive_a_restart() {
     let agent = Agent::enrolled(&server).await;
     let mut ids = Vec::new();
     for _ in 0..70 {
-        ids.push(create(&server, &server.fleet.signed(&[agent.id.clone()], |_| {})).await.id);
+        ids.push(create(&server, &server.fleet.signed(std::slice::from_ref(&agent.id), |_| {})).await.id);
     }
     let server = server.restart().await;
     let mut link = agent.link(&server).await;
@@ -259,7 +266,7 @@ async fn live_events_begin_with_the_state_and_end_with_the_end() {
     let server = Server::start().await;
     let agent = Agent::enrolled(&server).await;
     let mut link = agent.link(&server).await;
-    let created = create(&server, &server.fleet.signed(&[agent.id.clone()], |_| {})).await;
+    let created = create(&server, &server.fleet.signed(std::slice::from_ref(&agent.id), |_| {})).await;
     let offer = link.offer().await;
     let seq = link.report(&offer, ReportEvent::Accepted { at_ms: 1 }).await;
     link.acknowledged(seq).await;
@@ -273,12 +280,8 @@ async fn live_events_begin_with_the_state_and_end_with_the_end() {
     let segments = vec![Segment { stream: Stream::Stdout, data: b"hello\n".to_vec() }];
     let output = Output { order, invocation: created.id.clone(), offset: 0, segments: segments.clone() };
     link.send(&ToServer::Output(output)).await;
-    assert_eq!(
-        events.next().await,
-        Some(InvocationEvent::Output { instance: agent.id.clone(), offset: 0, segments })
-    );
-    let progress =
-        Progress { order, invocation: created.id.clone(), done: 1, total: 2, message: "half".to_owned() };
+    assert_eq!(events.next().await, Some(InvocationEvent::Output { instance: agent.id.clone(), offset: 0, segments }));
+    let progress = Progress { order, invocation: created.id.clone(), done: 1, total: 2, message: "half".to_owned() };
     link.send(&ToServer::Progress(progress)).await;
     assert!(matches!(events.next().await, Some(InvocationEvent::Progress { done: 1, total: 2, .. })));
     link.report(&offer, agent.finished(&offer, "hello\n", |_| {})).await;
@@ -323,14 +326,14 @@ async fn a_large_script_is_fetched_by_its_digest() {
     let agent = Agent::enrolled(&server).await;
     let content = vec![b'#'; 200 * 1024];
     let digest = Digest::of(&content);
-    let one = [agent.id.clone()];
-    let mut request = server.fleet.signed(&one, |order| {
+    let one = std::slice::from_ref(&agent.id);
+    let mut request = server.fleet.signed(one, |order| {
         if let Action::Script { content, content_bytes, .. } = &mut order.action {
             *content = digest;
             *content_bytes = 200 * 1024;
         }
     });
-    request.run = script(&one, &content).run;
+    request.run = script(one, &content).run;
     create(&server, &request).await;
     let offer = agent.link(&server).await.offer().await;
     assert_eq!(offer.content, None);

@@ -1,10 +1,10 @@
 //! Links: who is let in, what is believed, what is acknowledged.
 
 use orderly_signing::proof::link_message;
+use orderly_wire::http::Page;
 use orderly_wire::http::instance::InstanceView;
 use orderly_wire::http::invocation::InvocationView;
 use orderly_wire::http::task::TaskView;
-use orderly_wire::http::Page;
 use orderly_wire::http::trust::TrustView;
 use orderly_wire::to_agent::ToAgent;
 use orderly_wire::to_server::{Heartbeat, ReportEvent, ToServer};
@@ -27,9 +27,13 @@ async fn who_is_not_proven_is_not_let_in() {
     // A proof that was made on another connection.
     let relayed = agent.key.sign(&link_message("link", &agent.id, &[7; 32])).to_vec();
     assert_eq!(goodbye(&agent, &|hello, _| hello.proof = relayed.clone()).await, "proof");
-    assert_eq!(goodbye(&agent, &|hello, exporter| {
-        hello.proof = agent.key.sign(&link_message("blob", &agent.id, exporter)).to_vec();
-    }).await, "proof");
+    assert_eq!(
+        goodbye(&agent, &|hello, exporter| {
+            hello.proof = agent.key.sign(&link_message("blob", &agent.id, exporter)).to_vec();
+        })
+        .await,
+        "proof"
+    );
     assert_eq!(goodbye(&agent, &|hello, _| hello.instance = other.id.clone()).await, "proof");
     assert_eq!(goodbye(&agent, &|hello, _| hello.proof.clear()).await, "proof");
     assert_eq!(goodbye(&Agent::new(), &|_, _| {}).await, "unknown-instance");
@@ -47,10 +51,8 @@ async fn a_new_link_replaces_the_old_and_presence_follows() {
     assert_eq!(old.goodbye().await, "replaced");
     new.send(&ToServer::Heartbeat(Heartbeat { time_ms: 1, running: 0, unacknowledged: 0 })).await;
     assert!(online(&server, &agent).await);
-    until("last seen", async || {
-        server.get::<InstanceView>(&format!("/v1/instances/{}", agent.id)).await.last_seen_ms
-    })
-    .await;
+    until("last seen", async || server.get::<InstanceView>(&format!("/v1/instances/{}", agent.id)).await.last_seen_ms)
+        .await;
     drop(new);
     until("offline", async || (!online(&server, &agent).await).then_some(())).await;
 }
@@ -77,10 +79,11 @@ async fn reports_that_prove_nothing_are_acknowledged_and_not_believed() {
     let server = Server::start().await;
     let agent = Agent::enrolled(&server).await;
     let mut link = agent.link(&server).await;
-    let request = server.fleet.signed(&[agent.id.clone()], |_| {});
+    let request = server.fleet.signed(std::slice::from_ref(&agent.id), |_| {});
     let created: InvocationView = server.json(Method::POST, "/v1/invocations", &request).await;
     let offer = link.offer().await;
-    let task = async || server.get::<Page<TaskView>>(&format!("/v1/invocations/{}/tasks", created.id)).await.items.remove(0);
+    let task =
+        async || server.get::<Page<TaskView>>(&format!("/v1/invocations/{}/tasks", created.id)).await.items.remove(0);
     // Ended at another instance: its order, its receipt, and not this link's.
     let stranger = Agent::new();
     let seq = link.report(&offer, stranger.finished(&offer, "", |_| {})).await;

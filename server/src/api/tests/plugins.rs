@@ -65,7 +65,10 @@ async fn a_plugin_from_the_upload_to_the_offer() {
 
     // A read-only plugin goes out with the server's signature alone, as the keyring's policy says.
     let created: InvocationView = server.json(Method::POST, "/v1/invocations", &run(&agent, None)).await;
-    assert_eq!((created.kind.as_str(), created.summary.as_str(), created.principal.as_str()), ("plugin", "look 1.0.0", "admin"));
+    assert_eq!(
+        (created.kind.as_str(), created.summary.as_str(), created.principal.as_str()),
+        ("plugin", "look 1.0.0", "admin")
+    );
     let offer = link.offer().await;
     let documents = offer.plugin.clone().unwrap();
     assert_eq!((documents.component, documents.component_bytes), (Digest::of(WASM), WASM.len() as u64));
@@ -115,7 +118,10 @@ async fn approvals_that_are_refused() {
     let approval = |revision| fleet.approval(WASM, MANIFEST, revision).to_json();
     assert_eq!(approve(&server, approval(1)).await, (404, "unknown-plugin".to_owned()));
     assert_eq!(upload(&server, fleet.package(WASM, MANIFEST)).await.0, 201);
-    assert_eq!(approve(&server, Fleet::new().approval(WASM, MANIFEST, 1).to_json()).await, (422, "approval-signature".to_owned()));
+    assert_eq!(
+        approve(&server, Fleet::new().approval(WASM, MANIFEST, 1).to_json()).await,
+        (422, "approval-signature".to_owned())
+    );
     let other = fleet.approval(b"other", MANIFEST, 1).to_json();
     assert_eq!(approve(&server, other).await, (422, "approval-catalogue".to_owned()));
     let renamed = MANIFEST.replace("name = \"look\"", "name = \"peek\"");

@@ -92,13 +92,7 @@ impl Reader {
             Some(plugin) => self.plugin_by_key(plugin).await?.zip(self.plugin_documents(plugin).await?),
             None => None,
         };
-        Ok(Some(OrderBody {
-            head: head(&row)?,
-            envelope: row.try_get(4)?,
-            targets,
-            content: row.try_get(6)?,
-            plugin,
-        }))
+        Ok(Some(OrderBody { head: head(&row)?, envelope: row.try_get(4)?, targets, content: row.try_get(6)?, plugin }))
     }
 
     /// The envelope of the order with this digest.

@@ -134,11 +134,7 @@ impl Reader {
         let Some(row) = row else {
             return Ok(None);
         };
-        Ok(Some(PluginDocuments {
-            manifest: row.try_get(0)?,
-            statement: row.try_get(1)?,
-            approval: row.try_get(2)?,
-        }))
+        Ok(Some(PluginDocuments { manifest: row.try_get(0)?, statement: row.try_get(1)?, approval: row.try_get(2)? }))
     }
 
     /// The size of a blob that may be served.

@@ -54,8 +54,7 @@ async fn shift(
 pub(super) async fn stop(conn: &mut Conn, stop: &NewStop) -> Result<Answer, StoreError> {
     let only = stop.targets.as_deref();
     let end = Some((None, stop.now_ms));
-    let waiting =
-        shift(conn, stop.invocation, only, TaskStatus::Pending, TaskStatus::Cancelled, end).await?;
+    let waiting = shift(conn, stop.invocation, only, TaskStatus::Pending, TaskStatus::Cancelled, end).await?;
     let running = shift(conn, stop.invocation, only, TaskStatus::Running, TaskStatus::Stopping, None).await?;
     for chunk in waiting.chunks(CHUNK) {
         let mut query = QueryBuilder::<Db>::new("DELETE FROM deliveries WHERE instance_id IN (");

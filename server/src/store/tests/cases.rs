@@ -17,7 +17,7 @@ pub(super) fn token(uid: &str, seed: u8) -> TokenRow {
         name: "somebody".to_owned(),
         hash: Digest::of(&[seed]),
         created_ms: 1,
-        expires_ms: (seed % 2 == 0).then_some(2),
+        expires_ms: seed.is_multiple_of(2).then_some(2),
     }
 }
 
@@ -115,8 +115,7 @@ pub(super) async fn people(store: Store) {
     assert!(!store.remove_token("k-1").await.unwrap());
     assert_eq!(store.token(&Digest::of(&[1])).await.unwrap(), None);
 
-    let keyring =
-        |revision| KeyringRow { revision, root: Digest::of(b"root"), envelope: vec![1, 2], created_ms: 3 };
+    let keyring = |revision| KeyringRow { revision, root: Digest::of(b"root"), envelope: vec![1, 2], created_ms: 3 };
     assert_eq!(store.keyring().await.unwrap(), None);
     assert!(store.add_keyring(keyring(2)).await.unwrap());
     for not_newer in [2, 1] {
@@ -158,7 +157,10 @@ pub(super) async fn enrolment(store: Store) {
         let tags = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let listed = store.instances(&tags, 0, 10).await.unwrap();
         let all = store.instances_with(&tags).await.unwrap();
-        assert_eq!(listed.iter().map(|row| row.key).collect::<Vec<_>>(), all.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+        assert_eq!(
+            listed.iter().map(|row| row.key).collect::<Vec<_>>(),
+            all.iter().map(|(key, _)| *key).collect::<Vec<_>>()
+        );
         all.len()
     };
     assert_eq!(with(&[]).await, 2);
@@ -221,7 +223,10 @@ pub(super) async fn creation_and_paging(store: Store) {
     assert_eq!(store.invocations(other, 10).await.unwrap().len(), 1);
 
     let page = store.tasks(key, None, all[9].0, 20).await.unwrap();
-    assert_eq!(page.iter().map(|task| task.instance).collect::<Vec<_>>(), all[10..30].iter().map(|(key, _)| *key).collect::<Vec<_>>());
+    assert_eq!(
+        page.iter().map(|task| task.instance).collect::<Vec<_>>(),
+        all[10..30].iter().map(|(key, _)| *key).collect::<Vec<_>>()
+    );
     assert_eq!(page[0].instance_uid, all[10].1);
     assert!(store.tasks(key, Some(TaskStatus::Success), 0, 20).await.unwrap().is_empty());
     assert_eq!(store.tasks(key, Some(TaskStatus::Pending), 0, 100).await.unwrap().len(), 60);
@@ -237,7 +242,10 @@ pub(super) async fn creation_and_paging(store: Store) {
     assert_eq!(store.deliveries_to(all[0].0, 0, 10).await.unwrap(), heads);
     assert_eq!(store.deliveries_to(all[0].0, heads[0].key, 10).await.unwrap(), heads[1..]);
     let body = store.order(heads[0].key).await.unwrap().unwrap();
-    assert_eq!((body.envelope.as_slice(), body.content.as_deref(), body.targets), (&b"order 1"[..], Some(&b"true"[..]), None));
+    assert_eq!(
+        (body.envelope.as_slice(), body.content.as_deref(), body.targets),
+        (&b"order 1"[..], Some(&b"true"[..]), None)
+    );
     assert_eq!(store.envelope(&new.order_digest).await.unwrap().as_deref(), Some(&b"order 1"[..]));
     assert_eq!(store.order(99).await.unwrap(), None);
 }
@@ -263,10 +271,16 @@ pub(super) async fn reports_are_idempotent(store: Store) {
     assert_eq!(store.record(facts.clone()).await.unwrap().len(), 1);
     assert!(store.record(facts).await.unwrap().is_empty(), "a repeated batch changes nothing");
     let task = store.tasks_of(key, &[a]).await.unwrap().pop().unwrap();
-    assert_eq!((task.status, task.reason.as_deref(), task.finished_ms), (TaskStatus::Failed, Some("because"), Some(300)));
+    assert_eq!(
+        (task.status, task.reason.as_deref(), task.finished_ms),
+        (TaskStatus::Failed, Some("because"), Some(300))
+    );
     assert_eq!(store.result(key, a).await.unwrap().unwrap().receipt, b"receipt");
     let row = store.invocation("t-1").await.unwrap().unwrap();
-    assert_eq!((row.counts.get(TaskStatus::Failed), row.counts.get(TaskStatus::Pending), row.finished_ms), (1, 1, None));
+    assert_eq!(
+        (row.counts.get(TaskStatus::Failed), row.counts.get(TaskStatus::Pending), row.finished_ms),
+        (1, 1, None)
+    );
     // An end whose receipt was refused is an end without proof; the proven one still counts.
     store.record(vec![fact(&new, b, What::Unproven { at_ms: 400 })]).await.unwrap();
     let task = store.tasks_of(key, &[b]).await.unwrap().pop().unwrap();
@@ -318,7 +332,10 @@ pub(super) async fn the_instance_overrules_the_deadline(store: Store) {
     store.record(vec![fact(&new, b, What::Accepted)]).await.unwrap();
     let row = store.invocation("t-1").await.unwrap().unwrap();
     assert_eq!((row.counts.get(TaskStatus::Running), row.finished_ms), (1, None));
-    store.record(vec![fact(&new, b, ended(TaskStatus::Success)), fact(&new, c, ended(TaskStatus::Invalid))]).await.unwrap();
+    store
+        .record(vec![fact(&new, b, ended(TaskStatus::Success)), fact(&new, c, ended(TaskStatus::Invalid))])
+        .await
+        .unwrap();
     let row = store.invocation("t-1").await.unwrap().unwrap();
     assert_eq!((row.counts.get(TaskStatus::Success), row.counts.get(TaskStatus::Invalid)), (2, 1));
     assert!(row.finished_ms.is_some());
@@ -360,7 +377,10 @@ pub(super) async fn stop(store: Store) {
 
     assert!(store.stop(order("again", Some(vec![all[0].clone()]))).await.unwrap().is_empty(), "nothing left to stop");
     assert_eq!(store.stop(order("rest", None)).await.unwrap()[0].instances, [d]);
-    store.record(vec![fact(&new, a, ended(TaskStatus::Terminated)), fact(&new, c, ended(TaskStatus::Terminated))]).await.unwrap();
+    store
+        .record(vec![fact(&new, a, ended(TaskStatus::Terminated)), fact(&new, c, ended(TaskStatus::Terminated))])
+        .await
+        .unwrap();
     assert_eq!(is(c).await, TaskStatus::Terminated, "it had the order already, and its word counts");
     assert!(store.deliveries_to(a, 0, 10).await.unwrap().is_empty(), "an ended task needs no stop");
     // The stop of what never answers is sent until it expires.
@@ -369,7 +389,8 @@ pub(super) async fn stop(store: Store) {
     assert!(store.prune(5000).await.unwrap());
     assert!(store.deliveries_to(d, 0, 10).await.unwrap().is_empty());
     let row = store.invocation("t-1").await.unwrap().unwrap();
-    let counts = [TaskStatus::Success, TaskStatus::Terminated, TaskStatus::Cancelled].map(|status| row.counts.get(status));
+    let counts =
+        [TaskStatus::Success, TaskStatus::Terminated, TaskStatus::Cancelled].map(|status| row.counts.get(status));
     assert_eq!((counts, row.finished_ms.is_some()), ([1, 2, 1], true));
 }
 

@@ -32,8 +32,13 @@ fn said() -> impl Strategy<Value = Said> {
     prop_oneof![
         Just(Said::Accepted),
         Just(Said::Stopping),
-        prop::sample::select(vec![TaskStatus::Success, TaskStatus::Failed, TaskStatus::Invalid, TaskStatus::Terminated])
-            .prop_map(Said::Ended),
+        prop::sample::select(vec![
+            TaskStatus::Success,
+            TaskStatus::Failed,
+            TaskStatus::Invalid,
+            TaskStatus::Terminated
+        ])
+        .prop_map(Said::Ended),
         Just(Said::Unproven),
     ]
 }
