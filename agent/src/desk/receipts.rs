@@ -23,7 +23,7 @@ const UNREADABLE: &str = "t-unreadable";
 impl Desk {
     /// The receipt for the end of a task.
     pub(super) fn finished(&self, order: Digest, invocation: &str, outcome: Outcome) -> Finished {
-        let report_json = outcome.report.as_ref().and_then(|report| serde_json::to_vec(report).ok());
+        let report_json = outcome.report.as_ref().map(orderly_model::report::Report::to_json);
         let receipt = Receipt {
             status: outcome.status.as_str().to_owned(),
             code: outcome.code.map(|code| code.as_str().to_owned()),

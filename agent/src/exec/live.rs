@@ -1,7 +1,8 @@
 //! Live output: what a running task prints, on its way to whoever watches.
 //!
-//! Owns the coalescing (up to 16 KiB or 50 ms) and the dropping: the queue to the link is bounded, and what does not
-//! fit is left out, which the next chunk's offset shows. The stored output is not touched by that. It never waits,
+//! Owns the coalescing (up to 16 KiB or 50 ms) and the dropping: a task has a budget of bytes per second, the queue to the
+//! link is bounded, and what does not fit is left out, which the next chunk's offset shows. A flood costs neither this
+//! instance nor the server more than somebody could read. The stored output is not touched by that. It never waits,
 //! and it has a timer only while there is something to send.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,12 @@ const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Time between two smaller chunks.
 const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Bytes that a task may show at once.
+const BURST_BYTES: f64 = 1024.0 * 1024.0;
+
+/// Bytes per second that it may show on and on.
+const BYTES_PER_SECOND: f64 = 256.0 * 1024.0;
 
 /// Most bytes of a progress message.
 const MESSAGE_MAX_BYTES: usize = 200;
@@ -39,6 +46,8 @@ struct State {
     waiting: Vec<Segment>,
     waiting_bytes: usize,
     flushed: Instant,
+    /// Bytes that may still be shown, as of the moment beside it.
+    budget: (f64, Instant),
     timer: bool,
     progressed: Option<Instant>,
 }
@@ -54,6 +63,7 @@ impl Live {
             waiting: Vec::new(),
             waiting_bytes: 0,
             flushed: Instant::now(),
+            budget: (BURST_BYTES, Instant::now()),
             timer: false,
             progressed: None,
         };
@@ -74,6 +84,15 @@ impl Live {
 }
 
 impl State {
+    /// Takes so many bytes out of the budget, or says that they are too many.
+    fn afford(&mut self, bytes: usize) -> bool {
+        let (left, since) = self.budget;
+        let left = BURST_BYTES.min(left + since.elapsed().as_secs_f64() * BYTES_PER_SECOND);
+        let affordable = left >= bytes as f64;
+        self.budget = (if affordable { left - bytes as f64 } else { left }, Instant::now());
+        affordable
+    }
+
     fn push(&mut self, stream: to_server::Stream, bytes: &[u8]) {
         self.waiting_bytes += bytes.len();
         match self.waiting.last_mut() {
@@ -99,6 +118,11 @@ impl OutputSink for Live {
     fn chunk(&mut self, stream: Stream, bytes: &[u8]) {
         let Some(shared) = &self.state else { return };
         let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.afford(bytes.len()) {
+            state.flush();
+            state.offset += bytes.len() as u64;
+            return;
+        }
         state.push(wire_stream(stream), bytes);
         if state.waiting_bytes >= CHUNK_BYTES || state.flushed.elapsed() >= INTERVAL {
             state.flush();
@@ -167,6 +191,21 @@ mod tests {
         live.chunk(Stream::Stdout, b"e");
         let Some(ToServer::Output(output)) = frames.recv().await else { panic!() };
         assert_eq!(output.offset, 4);
+    }
+
+    #[tokio::test]
+    async fn a_flood_shows_its_beginning_and_then_no_more_than_somebody_could_read() {
+        let (mut live, mut frames) = view(1000);
+        let block = vec![b'x'; CHUNK_BYTES];
+        for _ in 0..1000 {
+            live.chunk(Stream::Stdout, &block);
+        }
+        let mut shown = 0;
+        while let Some((offset, bytes)) = next(&mut frames) {
+            assert!(offset >= shown);
+            shown += bytes as u64;
+        }
+        assert!((1024 * 1024..8 * 1024 * 1024).contains(&shown), "{shown} of 16 MiB");
     }
 
     #[tokio::test]
