@@ -132,3 +132,58 @@ async fn a_server_that_stops_says_goodbye() {
     assert_eq!(link.goodbye().await, "stopping");
     drop(restarting.await.unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fan_out_reaches_every_link_once() {
+    let server = Server::start().await;
+    let mut agents = Vec::new();
+    for _ in 0..40 {
+        let agent = Agent::enrolled(&server).await;
+        let link = agent.link(&server).await;
+        agents.push((agent, link));
+    }
+    let ids: Vec<_> = agents.iter().map(|(agent, _)| agent.id.clone()).collect();
+    let request = server.fleet.signed(&ids, |_| {});
+    let created: InvocationView = server.json(Method::POST, "/v1/invocations", &request).await;
+    for (agent, link) in &mut agents {
+        let offer = link.offer().await;
+        let (_, order) = crate::testing::agent::read(&offer);
+        assert!(orderly_signing::merkle::verify_target(
+            &order.targets,
+            &agent.id,
+            orderly_signing::digest::Digest::ZERO,
+            &offer.proof
+        ));
+        link.report(&offer, ReportEvent::Accepted { at_ms: 1 }).await;
+        let seq = link.report(&offer, agent.finished(&offer, "ok", |_| {})).await;
+        // Nothing but acknowledgements follows: no second offer.
+        link.acknowledged(seq).await;
+    }
+    let view: InvocationView = server.get(&format!("/v1/invocations/{}", created.id)).await;
+    assert_eq!((view.status.as_str(), view.counts["Success"]), ("Success", 40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_reads_slowly_gets_every_order_once_and_in_order() {
+    let server = Server::start().await;
+    let agent = Agent::enrolled(&server).await;
+    let mut link = agent.link(&server).await;
+    let content = vec![b'#'; 60 * 1024];
+    let digest = orderly_signing::digest::Digest::of(&content);
+    let mut ids = Vec::new();
+    // More than the socket's buffers and the outbox together hold.
+    for _ in 0..120 {
+        let mut request = server.fleet.signed(std::slice::from_ref(&agent.id), |order| {
+            if let orderly_signing::order::Action::Script { content, content_bytes, .. } = &mut order.action {
+                *content = digest;
+                *content_bytes = 60 * 1024;
+            }
+        });
+        request.run = crate::testing::fleet::script(&[], &content).run;
+        let created: InvocationView = server.json(Method::POST, "/v1/invocations", &request).await;
+        ids.push(created.id);
+    }
+    for id in &ids {
+        assert_eq!(&crate::testing::agent::read(&link.offer().await).1.invocation, id);
+    }
+}
