@@ -109,7 +109,8 @@ impl<'a> Broker<'a> {
             }
             Call::Http(request) => {
                 let (grants, responses) = (Arc::clone(&self.grants), Arc::clone(&self.responses));
-                self.tasks.spawn(async move { reply_to(&to, id, http::send(&grants, &responses, request).await).await });
+                self.tasks
+                    .spawn(async move { reply_to(&to, id, http::send(&grants, &responses, request).await).await });
             }
             Call::Body { response } => {
                 let responses = Arc::clone(&self.responses);

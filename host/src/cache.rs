@@ -82,7 +82,12 @@ impl Cache {
     ///
     /// # Errors
     /// See [`CompileError`]. Nothing half done stays behind.
-    pub async fn get(&self, plugin: &Verified<Plugin>, component: &[u8], compiler: &Path) -> Result<Compiled, CompileError> {
+    pub async fn get(
+        &self,
+        plugin: &Verified<Plugin>,
+        component: &[u8],
+        compiler: &Path,
+    ) -> Result<Compiled, CompileError> {
         let name = self.name(plugin.component, compiler)?;
         if let Some(code) = self.directory.load(&name)? {
             return Ok(Compiled { code: Arc::new(code), component: plugin.component });

@@ -76,7 +76,12 @@ struct Ready {
 }
 
 /// Does everything that needs the machine, then closes the box. All reasons where something is refused.
-fn prepare(request: Request, started: Instant, line: &Arc<Line>, recorder: &Arc<Recorder>) -> Result<Ready, Vec<String>> {
+fn prepare(
+    request: Request,
+    started: Instant,
+    line: &Arc<Line>,
+    recorder: &Arc<Recorder>,
+) -> Result<Ready, Vec<String>> {
     let one = |reason: String| vec![cut(&reason)];
     let fault = |error: wasmtime::Error| one(format!("the component cannot be loaded: {error:#}"));
     let grants = match &request.grants {
@@ -111,8 +116,13 @@ fn prepare(request: Request, started: Instant, line: &Arc<Line>, recorder: &Arc<
 
     let guard = FileGuard::new(linked.capabilities());
     let has = |interface: &str| imports.iter().any(|import| import.starts_with(interface));
-    let read = |path: &str| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let names = if has("orderly:plugin/files@") { Names { users: read("/etc/passwd"), groups: read("/etc/group") } } else { Names::default() };
+    let read =
+        |path: &str| std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let names = if has("orderly:plugin/files@") {
+        Names { users: read("/etc/passwd"), groups: read("/etc/group") }
+    } else {
+        Names::default()
+    };
     let mounted = linked.capabilities().mounts && has("orderly:plugin/mounts@");
     let state = State {
         table: table(),
@@ -195,14 +205,21 @@ impl Ready {
         (outcome, report)
     }
 
-    async fn enter(request: &Request, component: &PluginPre<State>, store: &mut Store<State>) -> wasmtime::Result<ChildEnd> {
+    async fn enter(
+        request: &Request,
+        component: &PluginPre<State>,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<ChildEnd> {
         let plugin: Plugin = component.instantiate_async(&mut *store).await?;
         let command = plugin.orderly_plugin_command();
         match request.mode {
             Mode::Describe => Ok(ChildEnd::Described(Box::new(description(command.call_describe(&mut *store).await?)))),
             Mode::Run => {
-                let arguments: Vec<wit::Argument> =
-                    request.arguments.iter().map(|(name, value)| wit::Argument { name: name.clone(), value: value.clone() }).collect();
+                let arguments: Vec<wit::Argument> = request
+                    .arguments
+                    .iter()
+                    .map(|(name, value)| wit::Argument { name: name.clone(), value: value.clone() })
+                    .collect();
                 Ok(match command.call_run(&mut *store, &arguments).await? {
                     Ok(outcome) => ChildEnd::Outcome(self::outcome(outcome)),
                     Err(failure) => ChildEnd::Failure(self::failure(failure)),
@@ -236,7 +253,9 @@ fn outcome(outcome: wit::Outcome) -> Outcome {
 
 fn failure(failure: wit::Failure) -> Failure {
     match failure {
-        wit::Failure::InvalidParameter((name, reason)) => Failure::InvalidParameter { name: cut(&name), reason: cut(&reason) },
+        wit::Failure::InvalidParameter((name, reason)) => {
+            Failure::InvalidParameter { name: cut(&name), reason: cut(&reason) }
+        }
         wit::Failure::NotApplicable(reason) => Failure::NotApplicable(cut(&reason)),
         wit::Failure::Denied(reason) => Failure::Denied(cut(&reason)),
         wit::Failure::Failed(reason) => Failure::Failed(cut(&reason)),
@@ -270,6 +289,6 @@ fn cut(text: &str) -> String {
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |error| error.source()).fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    std::iter::successors(error.source(), |error| error.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
-

@@ -77,8 +77,12 @@ fn link_one(l: &mut Linker<State>, interface: &str) -> Result<()> {
         "wasi:clocks/wall-clock" => wasi::clocks::wall_clock::add_to_linker::<S, WasiClocks>(l, S::clocks),
         "wasi:clocks/monotonic-clock" => wasi::clocks::monotonic_clock::add_to_linker::<S, WasiClocks>(l, S::clocks),
         "wasi:random/random" => wasi::random::random::add_to_linker::<S, WasiRandom>(l, |state| state.wasi.random()),
-        "wasi:random/insecure" => wasi::random::insecure::add_to_linker::<S, WasiRandom>(l, |state| state.wasi.random()),
-        "wasi:random/insecure-seed" => wasi::random::insecure_seed::add_to_linker::<S, WasiRandom>(l, |state| state.wasi.random()),
+        "wasi:random/insecure" => {
+            wasi::random::insecure::add_to_linker::<S, WasiRandom>(l, |state| state.wasi.random())
+        }
+        "wasi:random/insecure-seed" => {
+            wasi::random::insecure_seed::add_to_linker::<S, WasiRandom>(l, |state| state.wasi.random())
+        }
         "wasi:cli/environment" => wasi::cli::environment::add_to_linker::<S, WasiCli>(l, S::cli),
         "wasi:cli/exit" => wasi::cli::exit::add_to_linker::<S, WasiCli>(l, S::cli),
         "wasi:cli/stdin" => wasi::cli::stdin::add_to_linker::<S, WasiCli>(l, S::cli),

@@ -44,6 +44,7 @@ pub fn identity() -> Digest {
     let target = format!("{} {}-{}", IDENTITY, std::env::consts::ARCH, std::env::consts::OS);
     // Code is made for the processor at hand. A disk that moves to another machine must not bring it along.
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let features = processor.lines().find(|line| line.starts_with("flags") || line.starts_with("Features")).unwrap_or_default();
+    let features =
+        processor.lines().find(|line| line.starts_with("flags") || line.starts_with("Features")).unwrap_or_default();
     Digest::of(format!("{target}\n{features}").as_bytes())
 }

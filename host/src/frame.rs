@@ -76,10 +76,17 @@ pub struct PluginFacts {
 pub(crate) enum Up {
     /// The box is closed, the guest starts.
     Ready(SandboxReport),
-    Progress { done: u32, total: u32, message: String },
+    Progress {
+        done: u32,
+        total: u32,
+        message: String,
+    },
     /// A capability was used; only where `trace` was asked.
     Used(String),
-    Call { id: u32, call: Call },
+    Call {
+        id: u32,
+        call: Call,
+    },
     End(Box<End>),
 }
 
@@ -161,15 +168,26 @@ pub struct DescribedParameter {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Call {
-    Spawn { executable: String, arguments: Vec<String> },
+    Spawn {
+        executable: String,
+        arguments: Vec<String>,
+    },
     /// The next output or the end of a program.
-    Next { child: u32 },
-    Kill { child: u32 },
+    Next {
+        child: u32,
+    },
+    Kill {
+        child: u32,
+    },
     Http(HttpRequest),
     /// The next chunk of a response's body.
-    Body { response: u32 },
+    Body {
+        response: u32,
+    },
     /// The response is not wanted any more.
-    Close { response: u32 },
+    Close {
+        response: u32,
+    },
 }
 
 /// To the child.
@@ -184,10 +202,19 @@ pub(crate) struct Down {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Reply {
     Done,
-    Spawned { child: u32 },
-    Output { stderr: bool, data: Bytes },
+    Spawned {
+        child: u32,
+    },
+    Output {
+        stderr: bool,
+        data: Bytes,
+    },
     Exited(crate::platform::Exit),
-    Response { response: u32, status: u16, headers: Vec<(String, Bytes)> },
+    Response {
+        response: u32,
+        status: u16,
+        headers: Vec<(String, Bytes)>,
+    },
     /// Nothing where the body has ended.
     Body(Option<Bytes>),
     Refused(ProcessRefusal),

@@ -118,7 +118,8 @@ pub async fn invoke(run: PluginRun<'_>, output: &mut (impl OutputSink + Send)) -
 /// # Errors
 /// How it ended instead.
 pub async fn describe(run: PluginRun<'_>) -> Result<Description, Ended> {
-    let nothing_granted = PluginRun { grants: &Grants::none(), arguments: Vec::new(), facts: PluginFacts::default(), ..run };
+    let nothing_granted =
+        PluginRun { grants: &Grants::none(), arguments: Vec::new(), facts: PluginFacts::default(), ..run };
     let mut request = request(&nothing_granted).map_err(Ended::Refused)?;
     request.mode = Mode::Describe;
     match drive(&nothing_granted, request, &mut NoSink).await {
@@ -134,7 +135,8 @@ fn request(run: &PluginRun<'_>) -> Result<Request, Vec<String>> {
     let capabilities = run.grants.capabilities();
     let user = user(&capabilities.user, capabilities.files_privileged).map_err(|reason| vec![reason])?;
     // Names only where granted; a variable that is not set, or not text, is not there for the plugin either.
-    let environment = capabilities.environment.iter().filter_map(|name| Some((name.to_string(), std::env::var(name.as_str()).ok()?)));
+    let environment =
+        capabilities.environment.iter().filter_map(|name| Some((name.to_string(), std::env::var(name.as_str()).ok()?)));
     Ok(Request {
         mode: Mode::Run,
         environment: environment.collect(),
@@ -156,7 +158,10 @@ fn user(run_as: &RunAs, privileged: bool) -> Result<UserChange, String> {
         other if other.is_root() && users::is_root() => return Ok(UserChange::Root),
         other => {
             let name = other.as_str();
-            let user = users::by_name(name).ok().flatten().ok_or_else(|| format!("there is no user `{name}` in /etc/passwd"))?;
+            let user = users::by_name(name)
+                .ok()
+                .flatten()
+                .ok_or_else(|| format!("there is no user `{name}` in /etc/passwd"))?;
             if !users::is_root() && user.uid != rustix::process::geteuid().as_raw() {
                 return Err(format!("the plugin is to run as `{name}`, and this program does not run as root"));
             }
@@ -188,7 +193,11 @@ fn start(run: &PluginRun<'_>, request: &Request) -> Result<(Child, UnixStream), 
     spec.stdin = Stdin::Fd(platform::memfd::sealed("orderly-request", &[&json]).map_err(text)?);
     spec.extra = vec![run.compiled.descriptor().map_err(text)?, theirs];
     spec.no_new_privileges = true;
-    spec.limits = vec![(Resource::Core, 0), (Resource::OpenFiles, 1_024), (Resource::CpuSeconds, run.limits.deadline.as_secs() + 5)];
+    spec.limits = vec![
+        (Resource::Core, 0),
+        (Resource::OpenFiles, 1_024),
+        (Resource::CpuSeconds, run.limits.deadline.as_secs() + 5),
+    ];
     let child = platform::spawn(spec, run.tree).map_err(|error| {
         std::error::Error::source(&error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
     })?;
@@ -226,10 +235,19 @@ enum Finish {
     Deadline,
 }
 
-async fn drive<S: OutputSink + Send>(run: &PluginRun<'_>, request: Request, output: &mut S) -> (PluginEnd, Option<Description>) {
+async fn drive<S: OutputSink + Send>(
+    run: &PluginRun<'_>,
+    request: Request,
+    output: &mut S,
+) -> (PluginEnd, Option<Description>) {
     let (mut child, line) = match start(run, &request) {
         Ok(started) => started,
-        Err(reason) => return (nothing(Ended::Refused(vec![format!("the plugin's process cannot start: {reason}")]), run.limits), None),
+        Err(reason) => {
+            return (
+                nothing(Ended::Refused(vec![format!("the plugin's process cannot start: {reason}")]), run.limits),
+                None,
+            );
+        }
     };
     let sink = Mutex::new(output);
     let mut keeper = Keeper::new(run.limits.output_bytes);
@@ -303,8 +321,12 @@ async fn drive<S: OutputSink + Send>(run: &PluginRun<'_>, request: Request, outp
             }
         },
         (Finish::Lost(reason), None) => Ended::Crashed(reason),
-        (Finish::Child(Exit::Signal(signal)), None) => Ended::Crashed(format!("its process was ended by signal {signal}")),
-        (Finish::Child(Exit::Code(code)), None) => Ended::Crashed(format!("its process ended with {code} and without a result")),
+        (Finish::Child(Exit::Signal(signal)), None) => {
+            Ended::Crashed(format!("its process was ended by signal {signal}"))
+        }
+        (Finish::Child(Exit::Code(code)), None) => {
+            Ended::Crashed(format!("its process ended with {code} and without a result"))
+        }
     };
     (PluginEnd { ended, report, kept: keeper.finish(), used, usage, sandbox, tree }, description)
 }

@@ -79,7 +79,8 @@ impl CheckedFiles<'_> {
 
     fn open_existing(&self, resolved: &Resolved, oflags: OpenFlags, flags: DescriptorFlags) -> FsResult<Descriptor> {
         let directory = is_directory(resolved)?;
-        let changes = flags.intersects(DescriptorFlags::WRITE | DescriptorFlags::MUTATE_DIRECTORY) || oflags.contains(OpenFlags::TRUNCATE);
+        let changes = flags.intersects(DescriptorFlags::WRITE | DescriptorFlags::MUTATE_DIRECTORY)
+            || oflags.contains(OpenFlags::TRUNCATE);
         if oflags.contains(OpenFlags::EXCLUSIVE) {
             return Err(ErrorCode::Exist.into());
         }
@@ -90,15 +91,23 @@ impl CheckedFiles<'_> {
             if flags.contains(DescriptorFlags::WRITE) || oflags.contains(OpenFlags::TRUNCATE) {
                 return Err(ErrorCode::IsDirectory.into());
             }
-            let file = beneath::open(resolved, OFlags::RDONLY | OFlags::DIRECTORY).or_else(|error| match error.raw_os_error() {
-                // Where listing is not allowed, by the file's mode or by Landlock, the way through still is.
-                Some(libc::EACCES | libc::EPERM) => {
-                    rustix::fs::openat(&resolved.descriptor, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map(Into::into).map_err(Into::into)
+            let file = beneath::open(resolved, OFlags::RDONLY | OFlags::DIRECTORY).or_else(|error| {
+                match error.raw_os_error() {
+                    // Where listing is not allowed, by the file's mode or by Landlock, the way through still is.
+                    Some(libc::EACCES | libc::EPERM) => {
+                        rustix::fs::openat(&resolved.descriptor, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                            .map(Into::into)
+                            .map_err(Into::into)
+                    }
+                    _ => Err(error),
                 }
-                _ => Err(error),
             });
             let perms = if self.guard.may_write(&resolved.path) { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-            let mode = if flags.contains(DescriptorFlags::MUTATE_DIRECTORY) { OpenMode::READ | OpenMode::WRITE } else { OpenMode::READ };
+            let mode = if flags.contains(DescriptorFlags::MUTATE_DIRECTORY) {
+                OpenMode::READ | OpenMode::WRITE
+            } else {
+                OpenMode::READ
+            };
             return Ok(Descriptor::Dir(Dir::new(file.map_err(failed)?, perms, mode, true)));
         }
         let readable = self.guard.may_read(&resolved.path);
@@ -116,7 +125,8 @@ impl CheckedFiles<'_> {
 
     fn create(&self, handle: &Handle, path: &str, flags: DescriptorFlags) -> FsResult<Descriptor> {
         let (parent, name) = self.find_to_change(handle, path)?;
-        let open = access(flags) | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let open =
+            access(flags) | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
         let file = rustix::fs::openat(&parent.descriptor, name, open, mode).map_err(|error| failed(error.into()))?;
         Ok(Descriptor::File(file_of(file.into(), flags)))
@@ -173,7 +183,10 @@ impl types::Host for CheckedFiles<'_> {
 }
 
 impl types::HostDirectoryEntryStream for CheckedFiles<'_> {
-    async fn read_directory_entry(&mut self, stream: Resource<types::DirectoryEntryStream>) -> FsResult<Option<types::DirectoryEntry>> {
+    async fn read_directory_entry(
+        &mut self,
+        stream: Resource<types::DirectoryEntryStream>,
+    ) -> FsResult<Option<types::DirectoryEntry>> {
         self.inner.read_directory_entry(stream).await
     }
 
@@ -183,12 +196,21 @@ impl types::HostDirectoryEntryStream for CheckedFiles<'_> {
 }
 
 impl types::HostDescriptor for CheckedFiles<'_> {
-    async fn open_at(&mut self, fd: Handle, path_flags: PathFlags, path: String, oflags: OpenFlags, flags: DescriptorFlags) -> FsResult<Handle> {
+    async fn open_at(
+        &mut self,
+        fd: Handle,
+        path_flags: PathFlags,
+        path: String,
+        oflags: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> FsResult<Handle> {
         let resolved = self.find(&fd, &path, follow(path_flags));
         let opened = match resolved {
             Ok(resolved) => self.open_existing(&resolved, oflags, flags)?,
             Err(error) => match error.downcast_ref() {
-                Some(ErrorCode::NoEntry) if oflags.contains(OpenFlags::CREATE) && !oflags.contains(OpenFlags::DIRECTORY) => {
+                Some(ErrorCode::NoEntry)
+                    if oflags.contains(OpenFlags::CREATE) && !oflags.contains(OpenFlags::DIRECTORY) =>
+                {
                     self.create(&fd, &path, flags)?
                 }
                 _ => return Err(error),
@@ -205,7 +227,12 @@ impl types::HostDescriptor for CheckedFiles<'_> {
         answer
     }
 
-    async fn metadata_hash_at(&mut self, fd: Handle, path_flags: PathFlags, path: String) -> FsResult<types::MetadataHashValue> {
+    async fn metadata_hash_at(
+        &mut self,
+        fd: Handle,
+        path_flags: PathFlags,
+        path: String,
+    ) -> FsResult<types::MetadataHashValue> {
         let resolved = self.find(&fd, &path, follow(path_flags))?;
         let handle = self.name(resolved)?;
         let answer = self.inner.metadata_hash(Resource::new_own(handle.rep())).await;
@@ -215,7 +242,8 @@ impl types::HostDescriptor for CheckedFiles<'_> {
 
     async fn readlink_at(&mut self, fd: Handle, path: String) -> FsResult<String> {
         let resolved = self.find(&fd, &path, false)?;
-        let target = rustix::fs::readlinkat(&resolved.descriptor, "", Vec::new()).map_err(|error| failed(error.into()))?;
+        let target =
+            rustix::fs::readlinkat(&resolved.descriptor, "", Vec::new()).map_err(|error| failed(error.into()))?;
         target.into_string().map_err(|_| ErrorCode::IllegalByteSequence.into())
     }
 
@@ -250,19 +278,38 @@ impl types::HostDescriptor for CheckedFiles<'_> {
         rustix::fs::renameat(&from.descriptor, old, &to.descriptor, new).map_err(|error| failed(error.into()))
     }
 
-    async fn set_times_at(&mut self, fd: Handle, _flags: PathFlags, path: String, atim: types::NewTimestamp, mtim: types::NewTimestamp) -> FsResult<()> {
+    async fn set_times_at(
+        &mut self,
+        fd: Handle,
+        _flags: PathFlags,
+        path: String,
+        atim: types::NewTimestamp,
+        mtim: types::NewTimestamp,
+    ) -> FsResult<()> {
         let resolved = self.find(&fd, &path, false)?;
         if !self.guard.may_write(&resolved.path) {
             return Err(ErrorCode::NotPermitted.into());
         }
-        let file = File::new(beneath::open(&resolved, OFlags::RDONLY).map_err(failed)?, FsPerms::ReadWrite, OpenMode::WRITE, true);
+        let file = File::new(
+            beneath::open(&resolved, OFlags::RDONLY).map_err(failed)?,
+            FsPerms::ReadWrite,
+            OpenMode::WRITE,
+            true,
+        );
         let handle = self.inner.table.push(Descriptor::File(file))?;
         let done = self.inner.set_times(Resource::new_own(handle.rep()), atim, mtim).await;
         self.inner.table.delete(handle)?;
         done
     }
 
-    async fn link_at(&mut self, _fd: Handle, _flags: PathFlags, _old: String, _new_fd: Handle, _new: String) -> FsResult<()> {
+    async fn link_at(
+        &mut self,
+        _fd: Handle,
+        _flags: PathFlags,
+        _old: String,
+        _new_fd: Handle,
+        _new: String,
+    ) -> FsResult<()> {
         Err(ErrorCode::NotPermitted.into())
     }
 
@@ -336,3 +383,6 @@ impl types::HostDescriptor for CheckedFiles<'_> {
         types::HostDescriptor::drop(&mut self.inner, fd)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,8 +37,17 @@ const CHUNK_WITHIN: Duration = Duration::from_secs(30);
 
 /// Headers that are the sender's, or that steer the connection instead of the request.
 const FORBIDDEN: &[&str] = &[
-    "connection", "expect", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
+    "connection",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// The responses of one run whose bodies are not at their end.
@@ -136,8 +145,10 @@ async fn try_send(grants: &Grants, responses: &Responses, request: HttpRequest) 
         match target.scheme {
             Scheme::Http => exchange(tcp, built).await,
             Scheme::Https => {
-                let name = ServerName::try_from(target.host.clone()).map_err(|error| HttpRefusal::Tls(error.to_string()))?;
-                let tls = responses.tls()?.connect(name, tcp).await.map_err(|error| HttpRefusal::Tls(error.to_string()))?;
+                let name =
+                    ServerName::try_from(target.host.clone()).map_err(|error| HttpRefusal::Tls(error.to_string()))?;
+                let tls =
+                    responses.tls()?.connect(name, tcp).await.map_err(|error| HttpRefusal::Tls(error.to_string()))?;
                 exchange(tls, built).await
             }
         }
@@ -147,7 +158,8 @@ async fn try_send(grants: &Grants, responses: &Responses, request: HttpRequest) 
     let headers = head.headers.iter().filter(|(name, _)| !FORBIDDEN.contains(&name.as_str()));
     let headers = headers.map(|(name, value)| (name.as_str().to_owned(), Bytes(value.as_bytes().to_vec()))).collect();
     let body = Body { incoming, rest: bytes::Bytes::new(), left: BODY_MAX_BYTES, connection };
-    let response = responses.keep(body).ok_or_else(|| HttpRefusal::Protocol("too many responses are open".to_owned()))?;
+    let response =
+        responses.keep(body).ok_or_else(|| HttpRefusal::Protocol("too many responses are open".to_owned()))?;
     Ok(Reply::Response { response, status: head.status.as_u16(), headers })
 }
 
@@ -169,7 +181,8 @@ fn parse(url: &str) -> Result<Target, HttpRefusal> {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     // What is not a path would be read by the server as another request's target.
-    let path = if path.starts_with('/') { path.to_owned() } else { return Err(invalid("the path must begin with `/`")) };
+    let path =
+        if path.starts_with('/') { path.to_owned() } else { return Err(invalid("the path must begin with `/`")) };
     Ok(Target { scheme, host, port: authority.port_u16().unwrap_or(scheme.port()), path })
 }
 
@@ -189,9 +202,13 @@ fn build(target: &Target, request: &HttpRequest) -> Result<http::Request<Full<by
         }
         match name.as_str() {
             // Ours; what the guest's library put there must say the same.
-            "host" if value.0.eq_ignore_ascii_case(host.as_bytes()) || value.0.eq_ignore_ascii_case(format!("{host}:{}", target.port).as_bytes()) => {}
+            "host"
+                if value.0.eq_ignore_ascii_case(host.as_bytes())
+                    || value.0.eq_ignore_ascii_case(format!("{host}:{}", target.port).as_bytes()) => {}
             "content-length" if value.0 == request.body.0.len().to_string().as_bytes() => {}
-            "host" | "content-length" => return Err(invalid(format!("the header `{name}` says something else than the request"))),
+            "host" | "content-length" => {
+                return Err(invalid(format!("the header `{name}` says something else than the request")));
+            }
             _ => built = built.header(name, value.0.as_slice()),
         }
     }
@@ -249,7 +266,9 @@ impl Drop for AbortOnDrop {
 /// The next chunk of a response's body; nothing at its end, after which the response is forgotten.
 pub(super) async fn body(responses: &Responses, number: u32) -> Reply {
     let found = responses.open().bodies.get(&number).cloned();
-    let Some(body) = found else { return Reply::HttpRefused(HttpRefusal::Protocol("there is no such response".to_owned())) };
+    let Some(body) = found else {
+        return Reply::HttpRefused(HttpRefusal::Protocol("there is no such response".to_owned()));
+    };
     let mut body = body.lock().await;
     let reply = match tokio::time::timeout(CHUNK_WITHIN, body.chunk()).await {
         Ok(Ok(Some(chunk))) => return Reply::Body(Some(Bytes(chunk.to_vec()))),

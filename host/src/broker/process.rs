@@ -32,8 +32,37 @@ const PROCESSES_MAX: u64 = 512;
 
 /// Programs that make of their arguments whatever they like, by file name.
 const INTERPRETERS: &[&str] = &[
-    "ash", "awk", "bash", "busybox", "csh", "dash", "env", "expect", "fish", "gawk", "gdb", "ksh", "lua", "mawk", "nawk", "node", "nsenter",
-    "perl", "php", "python", "rbash", "ruby", "sh", "ssh", "sudo", "systemd-run", "tclsh", "tcsh", "unshare", "xargs", "zsh",
+    "ash",
+    "awk",
+    "bash",
+    "busybox",
+    "csh",
+    "dash",
+    "env",
+    "expect",
+    "fish",
+    "gawk",
+    "gdb",
+    "ksh",
+    "lua",
+    "mawk",
+    "nawk",
+    "node",
+    "nsenter",
+    "perl",
+    "php",
+    "python",
+    "rbash",
+    "ruby",
+    "sh",
+    "ssh",
+    "sudo",
+    "systemd-run",
+    "tclsh",
+    "tcsh",
+    "unshare",
+    "xargs",
+    "zsh",
 ];
 
 /// The programs of one run.
@@ -72,19 +101,38 @@ impl<'a> Programs<'a> {
         self.running.remove(&number);
     }
 
-    pub(super) fn start(&mut self, grants: &Grants, executable: &str, arguments: &[String]) -> Result<u32, ProcessRefusal> {
+    pub(super) fn start(
+        &mut self,
+        grants: &Grants,
+        executable: &str,
+        arguments: &[String],
+    ) -> Result<u32, ProcessRefusal> {
         let (spec, slot) = self.checked(grants, executable, arguments)?;
         let mut child = platform::spawn(spec, self.tree).map_err(|error| {
-            let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+            let reason = std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
             if error.is_about_the_program() { ProcessRefusal::NotFound(reason) } else { ProcessRefusal::Failed(reason) }
         })?;
         self.started += 1;
-        let state = State { stdout: child.stdout.take(), stderr: child.stderr.take(), child, exit: None, told: false, slot: Some(slot) };
-        self.running.insert(self.started, Arc::new(Program { state: Mutex::new(state), stop: CancellationToken::new() }));
+        let state = State {
+            stdout: child.stdout.take(),
+            stderr: child.stderr.take(),
+            child,
+            exit: None,
+            told: false,
+            slot: Some(slot),
+        };
+        self.running
+            .insert(self.started, Arc::new(Program { state: Mutex::new(state), stop: CancellationToken::new() }));
         Ok(self.started)
     }
 
-    fn checked(&self, grants: &Grants, executable: &str, arguments: &[String]) -> Result<(Spec, OwnedSemaphorePermit), ProcessRefusal> {
+    fn checked(
+        &self,
+        grants: &Grants,
+        executable: &str,
+        arguments: &[String],
+    ) -> Result<(Spec, OwnedSemaphorePermit), ProcessRefusal> {
         let denied = |reason: &str| ProcessRefusal::Denied(format!("{executable}: {reason}"));
         if arguments.iter().any(|argument| argument.len() > ARGUMENT_MAX_BYTES || argument.contains('\0')) {
             return Err(denied("an argument has more than 4096 bytes, or a NUL byte"));
@@ -94,12 +142,17 @@ impl<'a> Programs<'a> {
         }
         // Asked first about the path as it is written: what is not granted in any way shall not learn what is there.
         let texts: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let names_any = grants.capabilities().process.iter().any(|rule| rule.executable.file_name() == Path::new(executable).file_name().and_then(|name| name.to_str()));
+        let names_any = grants.capabilities().process.iter().any(|rule| {
+            rule.executable.file_name() == Path::new(executable).file_name().and_then(|name| name.to_str())
+        });
         if !names_any {
             return Err(denied("no grant covers this program"));
         }
         let resolved = std::fs::canonicalize(executable).map_err(|error| missing(executable, &error))?;
-        let granted = resolved.to_str().and_then(|text| text.parse().ok()).and_then(|path| grants.capabilities().allows_process(&path, &texts));
+        let granted = resolved
+            .to_str()
+            .and_then(|text| text.parse().ok())
+            .and_then(|path| grants.capabilities().allows_process(&path, &texts));
         let Some(rule) = granted else { return Err(denied("no grant covers this program with these arguments")) };
         let file = open_checked(&resolved).map_err(|reason| match reason {
             Unusable::Missing(error) => missing(executable, &error),
@@ -120,19 +173,30 @@ impl<'a> Programs<'a> {
 fn missing(executable: &str, error: &std::io::Error) -> ProcessRefusal {
     let reason = format!("{executable}: {error}");
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied => ProcessRefusal::NotFound(reason),
+        ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
+            ProcessRefusal::NotFound(reason)
+        }
         _ => ProcessRefusal::Failed(reason),
     }
 }
 
-fn spec(rule: &ProcessRule, name: &str, resolved: PathBuf, file: File, script: bool, arguments: &[String]) -> Result<Spec, ProcessRefusal> {
+fn spec(
+    rule: &ProcessRule,
+    name: &str,
+    resolved: PathBuf,
+    file: File,
+    script: bool,
+    arguments: &[String],
+) -> Result<Spec, ProcessRefusal> {
     let mut spec = Spec::new(resolved);
     spec.argv = [name].into_iter().chain(arguments.iter().map(String::as_str)).map(OsString::from).collect();
     // A script is opened again by its interpreter, by path; only root could have put another one there.
     if !script {
         spec.executable = Executable::Descriptor(file.into());
     }
-    spec.env = [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8"), ("HOME", "/")].map(|(name, value)| (name.into(), value.into())).to_vec();
+    spec.env = [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8"), ("HOME", "/")]
+        .map(|(name, value)| (name.into(), value.into()))
+        .to_vec();
     spec.credentials = credentials(&rule.user)?;
     spec.no_new_privileges = true;
     spec.limits = vec![(Resource::Core, 0), (Resource::OpenFiles, 1_024)];
@@ -168,7 +232,11 @@ enum Unusable {
 /// Opens the program, where only root could have made it what it is.
 fn open_checked(path: &Path) -> Result<File, Unusable> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).map_err(Unusable::Missing)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+        .map_err(Unusable::Missing)?;
     let real = platform::beneath::path_of(&file).map_err(Unusable::Missing)?;
     if real != path {
         return Err(Unusable::Unsafe("it was replaced while it was looked at".to_owned()));
@@ -280,29 +348,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn interpreters_are_known_with_their_versions() {
-        for name in ["/bin/sh", "/usr/bin/python3", "/usr/bin/python3.11", "/usr/bin/perl5.36.0", "/usr/bin/env", "/bin/busybox"] {
-            assert!(is_interpreter(Path::new(name)), "{name}");
-        }
-        for name in ["/usr/bin/id", "/usr/bin/sha256sum", "/usr/bin/show", "/usr/bin/pythonic"] {
-            assert!(!is_interpreter(Path::new(name)), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_program_that_others_can_change_is_refused() {
-        let refused = |path: &Path| matches!(open_checked(path), Err(Unusable::Unsafe(_)));
-        let place = tempfile::tempdir();
-        let Ok(place) = place else { return };
-        let program = place.path().join("tool");
-        assert!(std::fs::copy("/bin/true", &program).is_ok());
-        // The file is fine; a directory above it belongs to everybody.
-        assert!(refused(&program));
-        assert!(std::fs::canonicalize("/bin/true").is_ok_and(|path| open_checked(&path).is_ok()));
-        assert!(refused(Path::new("/etc/passwd")));
-    }
-}
+mod tests;

@@ -53,7 +53,9 @@ impl std::fmt::Debug for Directory {
 
 impl Directory {
     pub(super) fn open(path: &Path) -> Result<Self, CompileError> {
-        let fault = |doing| move |source: rustix::io::Errno| CompileError::Cache { doing, path: path.to_owned(), source: source.into() };
+        let fault = |doing| {
+            move |source: rustix::io::Errno| CompileError::Cache { doing, path: path.to_owned(), source: source.into() }
+        };
         match rustix::fs::mkdir(path, Mode::RWXU) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(error) => return Err(fault("make the cache directory")(error)),
@@ -123,7 +125,13 @@ impl Directory {
             file.sync_all()?;
             if name == KEY_FILE {
                 // Never over a key that is there: entries made with it would be lost.
-                rustix::fs::renameat_with(&self.descriptor, temporary.as_str(), &self.descriptor, name, rustix::fs::RenameFlags::NOREPLACE)?;
+                rustix::fs::renameat_with(
+                    &self.descriptor,
+                    temporary.as_str(),
+                    &self.descriptor,
+                    name,
+                    rustix::fs::RenameFlags::NOREPLACE,
+                )?;
             } else {
                 rustix::fs::renameat(&self.descriptor, temporary.as_str(), &self.descriptor, name)?;
             }
@@ -152,13 +160,18 @@ impl Directory {
                 let mut bytes = Vec::new();
                 file.take(ENTRY_MAX_BYTES).read_to_end(&mut bytes).map_err(self.fault("read", &name.file))?;
                 match self.checked(name, &bytes) {
-                    Ok(code) => return platform::memfd::sealed("orderly-code", &[code]).map(Some).map_err(CompileError::Memory),
+                    Ok(code) => {
+                        return platform::memfd::sealed("orderly-code", &[code])
+                            .map(Some)
+                            .map_err(CompileError::Memory);
+                    }
                     Err(reason) => reason.to_owned(),
                 }
             }
         };
         tracing::warn!(entry = %self.path.join(&name.file).display(), %reason, "a compiled plugin was not what it should be; it is made anew");
-        rustix::fs::unlinkat(&self.descriptor, name.file.as_str(), AtFlags::empty()).map_err(|error| self.fault("delete", &name.file)(error.into()))?;
+        rustix::fs::unlinkat(&self.descriptor, name.file.as_str(), AtFlags::empty())
+            .map_err(|error| self.fault("delete", &name.file)(error.into()))?;
         Ok(None)
     }
 
@@ -178,7 +191,8 @@ impl Directory {
         let mac = mac.finalize().into_bytes();
         self.write_file(&name.file, Mode::RUSR, &[MAGIC, &mac, code]).map_err(fault)?;
         let prefix = format!("{}-", name.component.hex());
-        let entries = rustix::fs::Dir::read_from(&self.descriptor).map_err(|error| self.fault("list", "")(error.into()))?;
+        let entries =
+            rustix::fs::Dir::read_from(&self.descriptor).map_err(|error| self.fault("list", "")(error.into()))?;
         for entry in entries.flatten() {
             let file = entry.file_name().to_string_lossy().into_owned();
             if file.starts_with(&prefix) && file != name.file {

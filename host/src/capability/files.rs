@@ -46,13 +46,16 @@ impl FileGuard {
 
     /// Whether the names in the resolved directory may be listed.
     pub(crate) fn may_list(&self, directory: &Path) -> bool {
-        absolute(directory).is_some_and(|path| self.all().any(|pattern| matches!(pattern, PathPattern::Tree(_)) && pattern.allows(&path)))
+        absolute(directory).is_some_and(|path| {
+            self.all().any(|pattern| matches!(pattern, PathPattern::Tree(_)) && pattern.allows(&path))
+        })
     }
 
     /// Whether the resolved directory may be opened to go on to something that is granted.
     pub(crate) fn may_enter(&self, directory: &Path) -> bool {
         self.may_read(directory)
-            || absolute(directory).is_some_and(|directory| self.all().any(|pattern| pattern.path().is_within(&directory)))
+            || absolute(directory)
+                .is_some_and(|directory| self.all().any(|pattern| pattern.path().is_within(&directory)))
     }
 
     /// The directories to open: each tree, and the parent of each file. Of what is not there, the nearest directory above
@@ -80,10 +83,13 @@ impl FileGuard {
 
     /// The box that fits the grants.
     pub(crate) fn plan(&self, user: UserChange, required: bool) -> Plan {
-        let paths = |patterns: &[PathPattern]| patterns.iter().map(|pattern| pattern.path().as_path().to_owned()).collect::<Vec<_>>();
+        let paths = |patterns: &[PathPattern]| {
+            patterns.iter().map(|pattern| pattern.path().as_path().to_owned()).collect::<Vec<_>>()
+        };
         let write = paths(&self.write);
         // A file that is yet to be made has no place for a rule of its own.
-        let make = self.write.iter().filter_map(|pattern| pattern.path().parent()).map(|parent| parent.as_path().to_owned());
+        let make =
+            self.write.iter().filter_map(|pattern| pattern.path().parent()).map(|parent| parent.as_path().to_owned());
         let make = make.filter(|_| self.write.iter().any(|pattern| !pattern.path().as_path().exists())).collect();
         Plan { read: [paths(&self.read), write.clone()].concat(), write, make, user, required }
     }
@@ -118,7 +124,11 @@ mod tests {
     #[test]
     fn a_parent_can_be_entered_but_not_listed() {
         let guard = guard(&["/etc/passwd", "/var/lib/dpkg/**"], &[]);
-        assert!(guard.may_enter(Path::new("/etc")) && guard.may_enter(Path::new("/var")) && guard.may_enter(Path::new("/var/lib/dpkg/info")));
+        assert!(
+            guard.may_enter(Path::new("/etc"))
+                && guard.may_enter(Path::new("/var"))
+                && guard.may_enter(Path::new("/var/lib/dpkg/info"))
+        );
         assert!(!guard.may_enter(Path::new("/home")) && !guard.may_enter(Path::new("/etc/ssh")));
         assert!(guard.may_list(Path::new("/var/lib/dpkg/info")));
         assert!(!guard.may_list(Path::new("/etc")) && !guard.may_list(Path::new("/var/lib")));
@@ -126,7 +136,8 @@ mod tests {
 
     #[test]
     fn opens_trees_and_parents_and_never_the_root() {
-        let guard = guard(&["/etc/passwd", "/etc/ssh/**", "/vmlinuz", "/opt/none/**", "/var/none/deep/**"], &["/etc/motd"]);
+        let guard =
+            guard(&["/etc/passwd", "/etc/ssh/**", "/vmlinuz", "/opt/none/**", "/var/none/deep/**"], &["/etc/motd"]);
         let there = ["/etc", "/etc/ssh", "/var", "/"];
         let opened = guard.preopens(|path| there.iter().any(|there| Path::new(there) == path));
         let expected = [("/etc", true), ("/etc/ssh", false), ("/var", false)];

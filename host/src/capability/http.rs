@@ -57,13 +57,18 @@ async fn send(
     let call = Call::Http(HttpRequest {
         method: head.method.as_str().to_owned(),
         url: head.uri.to_string(),
-        headers: head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), frame::Bytes(value.as_bytes().to_vec()))).collect(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), frame::Bytes(value.as_bytes().to_vec())))
+            .collect(),
         body: frame::Bytes(body.to_vec()),
         timeout_ms: timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
     });
     let reply = line.call(call).await;
     // A refused request is told as such: the owner may want to know that it was tried.
-    let denied = matches!(reply, Ok(Reply::HttpRefused(HttpRefusal::Denied | HttpRefusal::Address | HttpRefusal::Invalid(_))));
+    let denied =
+        matches!(reply, Ok(Reply::HttpRefused(HttpRefusal::Denied | HttpRefusal::Address | HttpRefusal::Invalid(_))));
     recorder.count(if denied { "denied http" } else { "http" }, &detail);
     match reply {
         Ok(Reply::Response { response, status, headers }) => {

@@ -43,7 +43,8 @@ fn parse(line: &str) -> Option<Mount> {
         source: text(source),
         target: text(target),
         file_system: file_system.to_owned(),
-        read_only: options.split(',').any(|option| option == "ro") || after.next()?.split(',').any(|option| option == "ro"),
+        read_only: options.split(',').any(|option| option == "ro")
+            || after.next()?.split(',').any(|option| option == "ro"),
         total: 0.0,
         available: 0.0,
         inodes: 0.0,
@@ -73,8 +74,12 @@ mod tests {
 
     #[test]
     fn lines_of_the_mount_table_are_read() {
-        let mount = parse(r"36 35 98:0 /mnt1 /mnt\0402 rw,noatime master:1 - ext3 /dev/ro\040ot rw,errors=continue").unwrap();
-        assert_eq!((mount.target.as_str(), mount.source.as_str(), mount.file_system.as_str(), mount.read_only), ("/mnt 2", "/dev/ro ot", "ext3", false));
+        let mount =
+            parse(r"36 35 98:0 /mnt1 /mnt\0402 rw,noatime master:1 - ext3 /dev/ro\040ot rw,errors=continue").unwrap();
+        assert_eq!(
+            (mount.target.as_str(), mount.source.as_str(), mount.file_system.as_str(), mount.read_only),
+            ("/mnt 2", "/dev/ro ot", "ext3", false)
+        );
         assert!(parse("1 2 3:4 / /x ro - tmpfs tmpfs rw").unwrap().read_only);
         assert!(parse("1 2 3:4 / /x rw - squashfs /dev/x ro").unwrap().read_only);
         assert!(parse("").is_none());

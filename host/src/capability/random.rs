@@ -11,7 +11,8 @@ const PERIOD_BYTES: usize = 64 * 1024;
 
 /// The sequence that follows from `seed`, for one `purpose`.
 pub(crate) fn sequence(seed: Digest, purpose: &str) -> Deterministic {
-    let block = |number: u32| *Digest::of(format!("orderly-random-v1\n{seed}\n{purpose}\n{number}\n").as_bytes()).as_bytes();
+    let block =
+        |number: u32| *Digest::of(format!("orderly-random-v1\n{seed}\n{purpose}\n{number}\n").as_bytes()).as_bytes();
     let blocks = (0..PERIOD_BYTES / 32).map(|number| block(number as u32));
     Deterministic::new(blocks.flatten().collect())
 }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use orderly_host::PluginFacts;
 use orderly_host::invoke::{Ended, PluginRun, describe};
 use orderly_host::limits::Limits;
 use orderly_host::platform::Trees;
-use orderly_host::PluginFacts;
 use orderly_model::grant::Grants;
 use orderly_model::report::{Outcome, Verdict};
 use orderly_signing::Digest;
@@ -36,7 +36,10 @@ async fn the_box_is_closed_as_far_as_this_machine_can() {
     let can = orderly_host::platform::sandbox::probe();
     let (end, _) = place.run(&plain("(i32.const 128)"), "{}", |_| {}).await;
     assert_eq!(end.ended, done());
-    assert_eq!((end.sandbox.landlock, end.sandbox.seccomp, end.sandbox.uid_dropped), (can.landlock, can.seccomp, can.uid_dropped));
+    assert_eq!(
+        (end.sandbox.landlock, end.sandbox.seccomp, end.sandbox.uid_dropped),
+        (can.landlock, can.seccomp, can.uid_dropped)
+    );
     assert_eq!(end.sandbox.missing.is_empty(), can.missing.is_empty(), "{:?}", end.sandbox.missing);
 }
 
@@ -56,7 +59,11 @@ async fn a_sandbox_that_is_required_and_there_is_no_obstacle() {
 async fn an_endless_loop_ends_at_its_deadline() {
     let place = place();
     let start = Instant::now();
-    let (end, _) = place.run(&plain("(loop $again (br $again)) (unreachable)"), "{}", |run| run.limits.deadline = Duration::from_millis(300)).await;
+    let (end, _) = place
+        .run(&plain("(loop $again (br $again)) (unreachable)"), "{}", |run| {
+            run.limits.deadline = Duration::from_millis(300)
+        })
+        .await;
     assert_eq!(end.ended, Ended::Deadline);
     assert!(start.elapsed() < Duration::from_secs(20));
 }
@@ -64,7 +71,12 @@ async fn an_endless_loop_ends_at_its_deadline() {
 #[tokio::test]
 async fn endless_recursion_is_a_trap() {
     let place = place();
-    let deep = plugin("", "", "(func $deep (param i32) (result i32) (call $deep (i32.add (local.get 0) (i32.const 1))))", "(call $deep (i32.const 0))");
+    let deep = plugin(
+        "",
+        "",
+        "(func $deep (param i32) (result i32) (call $deep (i32.add (local.get 0) (i32.const 1))))",
+        "(call $deep (i32.const 0))",
+    );
     let (end, _) = place.run(&deep, "{}", |_| {}).await;
     assert!(matches!(&end.ended, Ended::Trap(reason) if reason.contains("stack")), "{:?}", end.ended);
 }
@@ -84,7 +96,8 @@ async fn more_memory_than_allowed_is_refused_and_named() {
 #[tokio::test]
 async fn a_flood_of_output_is_ended_and_what_is_kept_stays_small() {
     let place = place();
-    let flood = logging("(loop $again (call $log (i32.const 1) (i32.const 0) (i32.const 8000)) (br $again)) (unreachable)");
+    let flood =
+        logging("(loop $again (call $log (i32.const 1) (i32.const 0) (i32.const 8000)) (br $again)) (unreachable)");
     let (end, _) = place.run(&flood, "{}", |run| run.limits.output_total_bytes = 1_000_000).await;
     assert_eq!(end.ended, Ended::OutputCap);
     assert!(end.kept.total_bytes > 1_000_000 && end.kept.total_bytes < 2_000_000);
@@ -96,9 +109,16 @@ async fn all_imports_that_are_not_granted_are_told_before_anything_runs() {
     let place = place();
     let (end, _) = place.run(&importing("orderly:plugin/mounts@0.1.0"), "{}", |_| {}).await;
     let Ended::Refused(reasons) = &end.ended else { panic!("{:?}", end.ended) };
-    assert!(reasons.len() == 1 && reasons[0].contains("orderly:plugin/mounts@0.1.0") && reasons[0].contains("`mounts`"), "{reasons:?}");
+    assert!(
+        reasons.len() == 1 && reasons[0].contains("orderly:plugin/mounts@0.1.0") && reasons[0].contains("`mounts`"),
+        "{reasons:?}"
+    );
     let (end, _) = place.run(&importing("wasi:sockets/tcp@0.2.0"), "{}", |_| {}).await;
-    assert!(matches!(&end.ended, Ended::Refused(reasons) if reasons[0].contains("wasi:sockets/tcp@0.2.0")), "{:?}", end.ended);
+    assert!(
+        matches!(&end.ended, Ended::Refused(reasons) if reasons[0].contains("wasi:sockets/tcp@0.2.0")),
+        "{:?}",
+        end.ended
+    );
 }
 
 #[tokio::test]
@@ -106,7 +126,8 @@ async fn stopping_a_run_leaves_nothing_alive() {
     let place = place();
     let stop = CancellationToken::new();
     let later = stop.clone();
-    let component = logging("(call $log (i32.const 1) (i32.const 1024) (i32.const 5)) (loop $again (br $again)) (unreachable)");
+    let component =
+        logging("(call $log (i32.const 1) (i32.const 1024) (i32.const 5)) (loop $again (br $again)) (unreachable)");
     let (plugin, compiled) = place.compiled(&component).await;
     let tree = place.tree();
     struct StopAtOutput(CancellationToken);
@@ -157,7 +178,10 @@ async fn a_plugin_describes_itself_without_any_grant() {
         trace: false,
     };
     let described = describe(run).await.unwrap();
-    assert_eq!((described.name.as_str(), described.version.as_str(), described.summary.as_str()), ("probe", "1.0.0", "test"));
+    assert_eq!(
+        (described.name.as_str(), described.version.as_str(), described.summary.as_str()),
+        ("probe", "1.0.0", "test")
+    );
 }
 
 #[tokio::test]
@@ -165,16 +189,26 @@ async fn code_of_another_component_is_not_run() {
     let place = place();
     let (_, other) = place.compiled(&plain("(unreachable)")).await;
     let (end, _) = place.run(&plain("(i32.const 128)"), "{}", |run| run.compiled = Box::leak(Box::new(other))).await;
-    assert!(matches!(&end.ended, Ended::Refused(reasons) if reasons[0].contains("another component")), "{:?}", end.ended);
+    assert!(
+        matches!(&end.ended, Ended::Refused(reasons) if reasons[0].contains("another component")),
+        "{:?}",
+        end.ended
+    );
 }
 
 #[tokio::test]
 async fn a_program_that_is_no_child_is_a_crash_and_not_a_success() {
     let place = place();
-    let (end, _) = place.run(&plain("(i32.const 128)"), "{}", |run| run.program = std::path::Path::new("/bin/true")).await;
+    let (end, _) =
+        place.run(&plain("(i32.const 128)"), "{}", |run| run.program = std::path::Path::new("/bin/true")).await;
     assert!(matches!(end.ended, Ended::Crashed(_)), "{:?}", end.ended);
-    let (end, _) = place.run(&plain("(i32.const 128)"), "{}", |run| run.program = std::path::Path::new("/no/such/program")).await;
-    assert!(matches!(&end.ended, Ended::Refused(reasons) if reasons[0].contains("/no/such/program")), "{:?}", end.ended);
+    let (end, _) =
+        place.run(&plain("(i32.const 128)"), "{}", |run| run.program = std::path::Path::new("/no/such/program")).await;
+    assert!(
+        matches!(&end.ended, Ended::Refused(reasons) if reasons[0].contains("/no/such/program")),
+        "{:?}",
+        end.ended
+    );
 }
 
 #[tokio::test]
@@ -183,7 +217,11 @@ async fn it_runs_beneath_a_supervisor_as_in_a_cgroup() {
     place.trees = Trees::supervised(program());
     let (end, _) = place.run(&plain("(i32.const 128)"), "{}", |_| {}).await;
     assert_eq!(end.ended, done());
-    let (end, _) = place.run(&plain("(loop $again (br $again)) (unreachable)"), "{}", |run| run.limits.deadline = Duration::from_millis(300)).await;
+    let (end, _) = place
+        .run(&plain("(loop $again (br $again)) (unreachable)"), "{}", |run| {
+            run.limits.deadline = Duration::from_millis(300)
+        })
+        .await;
     assert_eq!(end.ended, Ended::Deadline);
     assert!(place.trees.create(&unique("after")).is_ok());
 }

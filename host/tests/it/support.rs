@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use orderly_host::PluginFacts;
 use orderly_host::cache::{Cache, Compiled};
 use orderly_host::invoke::{PluginEnd, PluginRun, invoke};
 use orderly_host::limits::Limits;
 use orderly_host::output::{Kept, OutputSink, Stream};
 use orderly_host::platform::{Tree, Trees};
-use orderly_host::PluginFacts;
 use orderly_model::grant::Grants;
 use orderly_signing::approval::Approval;
 use orderly_signing::keyring::{Keyring, KeyringKey, Role, RoleKeys};
@@ -104,7 +104,12 @@ impl Place {
     }
 
     /// Runs `component` with the grants of this JSON.
-    pub(crate) async fn run(&self, component: &[u8], grants: &str, change: impl FnOnce(&mut PluginRun<'_>)) -> (PluginEnd, Seen) {
+    pub(crate) async fn run(
+        &self,
+        component: &[u8],
+        grants: &str,
+        change: impl FnOnce(&mut PluginRun<'_>),
+    ) -> (PluginEnd, Seen) {
         let (plugin, compiled) = self.compiled(component).await;
         let grants = Grants::from_parent(grants).unwrap();
         let tree = self.tree();

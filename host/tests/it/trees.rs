@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use orderly_host::error::{SpawnError, Step};
 use orderly_host::output::{Keeper, NoSink, pump};
-use orderly_host::platform::{Credentials, Executable, Exit, ProcessIdentity, Spec, Stdin, Tree, TreeIdentity, TreeKind, Trees, spawn};
+use orderly_host::platform::{
+    Credentials, Executable, Exit, ProcessIdentity, Spec, Stdin, Tree, TreeIdentity, TreeKind, Trees, spawn,
+};
 
 use crate::support::{place, program, text, unique};
 
@@ -50,7 +52,9 @@ fn process(file: &Path) -> Option<ProcessIdentity> {
 async fn a_program_gets_what_it_was_given_and_nothing_else() {
     for trees in both() {
         let tree = trees.create(&unique("given")).unwrap();
-        let mut spec = shell("echo \"$A|$(id -u)|$(pwd)|$(umask)|$(cat)|$(cat <&3)\"; ls /proc/self/fd | tr '\\n' ' '; echo err >&2; exit 3");
+        let mut spec = shell(
+            "echo \"$A|$(id -u)|$(pwd)|$(umask)|$(cat)|$(cat <&3)\"; ls /proc/self/fd | tr '\\n' ' '; echo err >&2; exit 3",
+        );
         spec.env = vec![("A".into(), "b c".into()), ("PATH".into(), "/usr/bin:/bin".into())];
         spec.cwd = "/usr".into();
         let given = |bytes: &[u8]| -> OwnedFd { orderly_host::platform::memfd::sealed("t", &[bytes]).unwrap() };
@@ -58,7 +62,8 @@ async fn a_program_gets_what_it_was_given_and_nothing_else() {
         spec.extra = vec![given(b"three")];
         let (said, exit) = output(spawn(spec, &tree).unwrap()).await;
         let uid = std::fs::read_to_string("/proc/self/status").unwrap();
-        let uid = uid.lines().find(|line| line.starts_with("Uid:")).unwrap().split_whitespace().nth(1).unwrap().to_owned();
+        let uid =
+            uid.lines().find(|line| line.starts_with("Uid:")).unwrap().split_whitespace().nth(1).unwrap().to_owned();
         assert!(said.contains(&format!("b c|{uid}|/usr|0022|in|three")), "{said}");
         // ls has 0-2, the extra 3, and its own directory; nothing of this process.
         assert!(said.contains("0 1 2 3 4 "), "{said}");
@@ -101,7 +106,10 @@ async fn a_double_forked_grandchild_in_its_own_session_dies_with_the_tree() {
         let place = place();
         let tree = trees.create(&unique("daemon")).unwrap();
         let file = place.directory.path().join("pid");
-        let script = format!("(setsid sh -c 'trap \"\" TERM HUP; echo $$ > {0}.new; mv {0}.new {0}; while :; do sleep 1000; done' >/dev/null 2>&1 &) ; exit 0", file.display());
+        let script = format!(
+            "(setsid sh -c 'trap \"\" TERM HUP; echo $$ > {0}.new; mv {0}.new {0}; while :; do sleep 1000; done' >/dev/null 2>&1 &) ; exit 0",
+            file.display()
+        );
         let mut child = spawn(shell(&script), &tree).unwrap();
         assert_eq!(child.wait().await.unwrap().exit, Exit::Code(0));
         until("the daemon starts", || process(&file).is_some()).await;
@@ -118,7 +126,8 @@ async fn a_clean_end_within_the_grace_is_waited_for() {
         let place = place();
         let tree = trees.create(&unique("grace")).unwrap();
         let file = place.directory.path().join("ended");
-        let script = format!("trap 'echo done > {}; exit 7' TERM; echo ready; while :; do sleep 0.01; done", file.display());
+        let script =
+            format!("trap 'echo done > {}; exit 7' TERM; echo ready; while :; do sleep 0.01; done", file.display());
         let mut child = spawn(shell(&script), &tree).unwrap();
         let mut first = [0; 6];
         tokio::io::AsyncReadExt::read_exact(child.stdout.as_mut().unwrap(), &mut first).await.unwrap();
@@ -134,7 +143,11 @@ async fn a_clean_end_within_the_grace_is_waited_for() {
 async fn a_fork_storm_ends_with_its_tree() {
     for trees in both() {
         let tree = trees.create(&unique("storm")).unwrap();
-        let child = spawn(shell("i=0; while [ $i -lt 60 ]; do (setsid sleep 1000 &) ; i=$((i+1)); done; echo go; sleep 1000"), &tree).unwrap();
+        let child = spawn(
+            shell("i=0; while [ $i -lt 60 ]; do (setsid sleep 1000 &) ; i=$((i+1)); done; echo go; sleep 1000"),
+            &tree,
+        )
+        .unwrap();
         until("some of it runs", || !tree.is_empty().unwrap()).await;
         tree.terminate(Duration::ZERO).await.unwrap();
         assert!(tree.is_empty().unwrap());

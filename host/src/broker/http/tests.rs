@@ -9,11 +9,18 @@ use orderly_model::capability::{Capabilities, HttpRule, Method};
 use super::*;
 
 fn request(url: &str) -> HttpRequest {
-    HttpRequest { method: "GET".to_owned(), url: url.to_owned(), headers: Vec::new(), body: Bytes::default(), timeout_ms: Some(5_000) }
+    HttpRequest {
+        method: "GET".to_owned(),
+        url: url.to_owned(),
+        headers: Vec::new(),
+        body: Bytes::default(),
+        timeout_ms: Some(5_000),
+    }
 }
 
 fn grants(host: &str, port: u16, private: bool) -> Grants {
-    let rule = HttpRule { host: host.parse().unwrap(), port, scheme: Scheme::Http, methods: vec![Method::Get], private };
+    let rule =
+        HttpRule { host: host.parse().unwrap(), port, scheme: Scheme::Http, methods: vec![Method::Get], private };
     let capabilities = Capabilities { http: vec![rule], ..Capabilities::none() };
     Grants::from_parent(&capabilities.to_canonical_json()).unwrap()
 }
@@ -48,13 +55,18 @@ async fn a_granted_request_is_sent_and_its_body_comes_in_chunks() {
     assert!(matches!(body(&responses, response).await, Reply::Body(None)));
     assert!(matches!(body(&responses, response).await, Reply::HttpRefused(_)));
     let sent = server.join().unwrap();
-    assert!(sent.starts_with("GET /x?y=1 HTTP/1.1\r\n") && sent.contains(&format!("host: 127.0.0.1:{port}\r\n")), "{sent}");
+    assert!(
+        sent.starts_with("GET /x?y=1 HTTP/1.1\r\n") && sent.contains(&format!("host: 127.0.0.1:{port}\r\n")),
+        "{sent}"
+    );
 }
 
 #[tokio::test]
 async fn a_redirect_is_handed_back_and_not_followed() {
     let (port, server) = serve("HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n");
-    let reply = send(&grants("127.0.0.1", port, true), &Responses::default(), request(&format!("http://127.0.0.1:{port}/"))).await;
+    let reply =
+        send(&grants("127.0.0.1", port, true), &Responses::default(), request(&format!("http://127.0.0.1:{port}/")))
+            .await;
     assert!(matches!(reply, Reply::Response { status: 302, .. }), "{reply:?}");
     server.join().unwrap();
 }
@@ -72,14 +84,26 @@ async fn a_name_that_resolves_to_this_machine_is_refused_without_private() {
 #[tokio::test]
 async fn what_no_rule_names_is_denied() {
     let (grants, responses) = (grants("example.com", 80, false), Responses::default());
-    for url in ["http://example.org/", "https://example.com/", "http://example.com:81/", "http://a.example.com/", "http://127.0.0.1/"] {
+    for url in [
+        "http://example.org/",
+        "https://example.com/",
+        "http://example.com:81/",
+        "http://a.example.com/",
+        "http://127.0.0.1/",
+    ] {
         let reply = send(&grants, &responses, request(url)).await;
         assert!(matches!(reply, Reply::HttpRefused(HttpRefusal::Denied)), "{url}: {reply:?}");
     }
     let mut post = request("http://example.com/");
     post.method = "POST".to_owned();
     assert!(matches!(send(&grants, &responses, post).await, Reply::HttpRefused(HttpRefusal::Denied)));
-    for url in ["ftp://example.com/", "http://user@example.com/", "/x", "http://", &format!("http://example.com/{}", "x".repeat(9_000))] {
+    for url in [
+        "ftp://example.com/",
+        "http://user@example.com/",
+        "/x",
+        "http://",
+        &format!("http://example.com/{}", "x".repeat(9_000)),
+    ] {
         let reply = send(&grants, &responses, request(url)).await;
         assert!(matches!(reply, Reply::HttpRefused(HttpRefusal::Invalid(_))), "{url}: {reply:?}");
     }
@@ -90,7 +114,8 @@ fn headers_that_steer_the_connection_are_refused() {
     let target = parse("http://example.com/").unwrap();
     let with = |headers: &[(&str, &str)]| {
         let mut request = request("http://example.com/");
-        request.headers = headers.iter().map(|(name, value)| ((*name).to_owned(), Bytes(value.as_bytes().to_vec()))).collect();
+        request.headers =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), Bytes(value.as_bytes().to_vec()))).collect();
         build(&target, &request).is_ok()
     };
     assert!(with(&[("accept", "*/*"), ("Host", "example.com"), ("content-length", "0")]));

@@ -35,7 +35,10 @@ impl Alarm {
         let after = after.max(Duration::from_millis(1));
         let timer = libc::itimerval {
             it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
-            it_value: libc::timeval { tv_sec: after.as_secs().cast_signed(), tv_usec: i64::from(after.subsec_micros()) },
+            it_value: libc::timeval {
+                tv_sec: after.as_secs().cast_signed(),
+                tv_usec: i64::from(after.subsec_micros()),
+            },
         };
         // SAFETY: valid structures; the handler only reads a static that is set.
         let done = unsafe {

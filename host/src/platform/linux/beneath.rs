@@ -21,7 +21,13 @@ pub(crate) struct Resolved {
 ///
 /// `..` and links may lead anywhere within `directory` and nowhere else.
 pub(crate) fn resolve(directory: impl AsFd, path: &str, follow: bool) -> io::Result<Resolved> {
-    named(rustix::fs::openat2(directory, path, flags(follow), Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)?)
+    named(rustix::fs::openat2(
+        directory,
+        path,
+        flags(follow),
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+    )?)
 }
 
 /// Finds the absolute `path`; a link at its end is not followed.
@@ -30,7 +36,7 @@ pub(crate) fn resolve_absolute(path: &str) -> io::Result<Resolved> {
 }
 
 /// Finds the directory that holds the last name of `path`, and that name.
-pub(crate) fn resolve_parent<'a>(directory: impl AsFd, path: &'a str) -> io::Result<(Resolved, &'a str)> {
+pub(crate) fn resolve_parent(directory: impl AsFd, path: &str) -> io::Result<(Resolved, &str)> {
     let trimmed = path.trim_end_matches('/');
     let (parent, name) = match trimmed.rsplit_once('/') {
         // `//x`: absolute, which the kernel refuses too.
@@ -60,7 +66,8 @@ pub(crate) fn open(resolved: &Resolved, flags: OFlags) -> io::Result<File> {
         _ => return Err(io::Error::from_raw_os_error(libc::EACCES)),
     }
     let link = format!("/proc/self/fd/{}", resolved.descriptor.as_raw_fd());
-    Ok(rustix::fs::openat(CWD, link, flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?.into())
+    Ok(rustix::fs::openat(CWD, link, flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?
+        .into())
 }
 
 fn flags(follow: bool) -> OFlags {
@@ -100,7 +107,17 @@ mod tests {
         assert_eq!(text, "x");
         assert_eq!(resolve(&directory, "good", false).unwrap().path, root.join("in/good"));
         assert!(open(&resolve(&directory, "good", false).unwrap(), OFlags::RDONLY).is_err());
-        for escape in ["up", "absolute", "../secret", "deep/../../secret", "/etc/passwd", "magic", "magic/etc/passwd", "..", "deep/../.."] {
+        for escape in [
+            "up",
+            "absolute",
+            "../secret",
+            "deep/../../secret",
+            "/etc/passwd",
+            "magic",
+            "magic/etc/passwd",
+            "..",
+            "deep/../..",
+        ] {
             assert!(resolve(&directory, escape, true).is_err(), "{escape}");
         }
         let (parent, name) = resolve_parent(&directory, "deep/new").unwrap();

@@ -82,7 +82,8 @@ impl Cgroup {
             Err(error) if is_gone(&error) => return Ok(()),
             members => members.map_err(self.fault("read"))?,
         };
-        let found: Vec<_> = members.into_iter().filter_map(|pid| Some((pid, ProcessIdentity::of(pid)?.open()?))).collect();
+        let found: Vec<_> =
+            members.into_iter().filter_map(|pid| Some((pid, ProcessIdentity::of(pid)?.open()?))).collect();
         // Read again: what is still a member now was one when it was opened, so the descriptor means the right process.
         let still = self.members().unwrap_or_default();
         for (_, process) in found.iter().filter(|(pid, _)| still.contains(pid)) {
@@ -160,7 +161,10 @@ pub(crate) fn find_place(group: &str) -> Option<PathBuf> {
     let (root, mount) = mounts.lines().find_map(cgroup2_mount)?;
     let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     let own = Path::new(own).strip_prefix(&root).unwrap_or(Path::new(""));
-    [mount.join(own), mount.clone()].into_iter().map(|base| base.join(format!("orderly-{group}"))).find(|place| works(place))
+    [mount.join(own), mount.clone()]
+        .into_iter()
+        .map(|base| base.join(format!("orderly-{group}")))
+        .find(|place| works(place))
 }
 
 fn works(place: &Path) -> bool {

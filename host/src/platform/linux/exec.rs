@@ -97,7 +97,8 @@ impl Prepared {
 
     /// Starts the program, in `cgroup` where one is given. Waits until it was executed or has failed.
     pub(crate) fn start(self, cgroup: Option<BorrowedFd<'_>>) -> Result<Started, Failure> {
-        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| Failure::Process(error.into()))?;
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|error| Failure::Process(error.into()))?;
         let pointers = |texts: &[CString]| -> Vec<*const c_char> {
             texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
         };
@@ -122,7 +123,9 @@ impl Prepared {
         let mut report = [0; 5];
         let mut length = 0;
         // Five bytes from one write into a pipe arrive together; an interrupted read is the only reason to go round.
-        while let Ok(more) = rustix::io::retry_on_intr(|| rustix::io::read(&read, report.get_mut(length..).unwrap_or_default())) {
+        while let Ok(more) =
+            rustix::io::retry_on_intr(|| rustix::io::read(&read, report.get_mut(length..).unwrap_or_default()))
+        {
             length += more;
             if more == 0 || length == report.len() {
                 break;
@@ -161,7 +164,9 @@ pub(crate) fn leave(code: i32) -> ! {
 pub(crate) fn reap(pid: i32) {
     let mut status = 0;
     // SAFETY: plain call with a valid pointer; the process is a child of ours that was not waited for.
-    while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {}
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1
+        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
 }
 
 /// Reaps `pid` where it has ended and says how; nothing where it is still alive.
@@ -268,7 +273,8 @@ fn fork() -> io::Result<Side> {
     match unsafe { libc::fork() } {
         0 => Ok(Side::Child),
         pid @ 1.. => {
-            let opened = rustix::process::Pid::from_raw(pid).map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
+            let opened = rustix::process::Pid::from_raw(pid)
+                .map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
             match opened {
                 Some(Ok(pidfd)) => Ok(Side::Parent(Started { pid, pidfd })),
                 _ => {
@@ -367,7 +373,12 @@ impl Image<'_> {
     }
 
     /// Puts the descriptors at 0, 1, 2, … and lets exec close every other one.
-    unsafe fn place_descriptors(&self, scratch: &mut [RawFd], report: &mut RawFd, executable: &mut Option<RawFd>) -> bool {
+    unsafe fn place_descriptors(
+        &self,
+        scratch: &mut [RawFd],
+        report: &mut RawFd,
+        executable: &mut Option<RawFd>,
+    ) -> bool {
         let above = self.descriptors.len() as c_int;
         // SAFETY: descriptor calls on numbers; sources are copied above all targets first, so that none is overwritten.
         unsafe {

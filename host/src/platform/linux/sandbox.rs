@@ -87,7 +87,9 @@ pub fn close(plan: &Plan) -> Result<Closed, SandboxError> {
     let filter = seccomp::Filter::build(!plan.read.is_empty() || !plan.write.is_empty(), !plan.write.is_empty());
     report.uid_dropped = credentials::change(&plan.user)?;
     if !report.uid_dropped && !matches!(plan.user, UserChange::Root) {
-        report.missing.push("an unprivileged user: this process is not root, so the plugin has the same user".to_owned());
+        report
+            .missing
+            .push("an unprivileged user: this process is not root, so the plugin has the same user".to_owned());
     }
     match ruleset.and_then(landlock::restrict) {
         Ok(abi) => {

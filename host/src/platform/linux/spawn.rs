@@ -130,7 +130,16 @@ fn direct(spec: Spec, cgroup: Option<std::os::fd::BorrowedFd<'_>>) -> Result<Chi
     let path = spec.program.clone();
     let pipes = Pipes::new().map_err(|source| SpawnError::Process { program: path.clone(), source })?;
     let ids = spec.credentials.clone().map(Ids::from);
-    let (prepared, pipes) = prepare(&spec.program, spec.executable, &spec.argv, &environment(&spec.env), &spec.cwd, spec.stdin, spec.extra, pipes)?;
+    let (prepared, pipes) = prepare(
+        &spec.program,
+        spec.executable,
+        &spec.argv,
+        &environment(&spec.env),
+        &spec.cwd,
+        spec.stdin,
+        spec.extra,
+        pipes,
+    )?;
     let limits = spec.limits.iter().map(|(resource, limit)| (resource.number(), *limit)).collect();
     let started = prepared.ids(ids).limits(limits).no_new_privileges(spec.no_new_privileges).start(cgroup);
     let Started { pid, pidfd } = started.map_err(|failure| failed(&path, failure))?;
@@ -171,9 +180,14 @@ fn supervised(mut spec: Spec, supervisor: &Path) -> Result<(Child, Arc<Control>)
     };
     let (control, theirs, request) = Control::prepare(&request).map_err(process)?;
     spec.extra.extend([theirs, request]);
-    let argv = [supervisor.as_os_str(), OsStr::new(super::supervise::SUPERVISE_ARGUMENT), OsStr::new(&(spec.extra.len() + 1).to_string())]
-        .map(OsStr::to_owned);
-    let (prepared, pipes) = prepare(supervisor, Executable::Path, &argv, &[], Path::new("/"), spec.stdin, spec.extra, pipes)?;
+    let argv = [
+        supervisor.as_os_str(),
+        OsStr::new(super::supervise::SUPERVISE_ARGUMENT),
+        OsStr::new(&(spec.extra.len() + 1).to_string()),
+    ]
+    .map(OsStr::to_owned);
+    let (prepared, pipes) =
+        prepare(supervisor, Executable::Path, &argv, &[], Path::new("/"), spec.stdin, spec.extra, pipes)?;
     let started = prepared.start(None).map_err(|failure| failed(supervisor, failure))?;
     let (pid, control) = control.attach(started, &program)?;
     let (stdout, stderr) = pipes.receivers().map_err(process)?;

@@ -222,7 +222,11 @@ pub fn main(arguments: &[OsString]) -> i32 {
 
 fn supervise(arguments: &[OsString]) -> io::Result<()> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-    let control: i32 = arguments.first().and_then(|text| text.to_str()?.parse().ok()).filter(|number| *number >= 3).ok_or_else(invalid)?;
+    let control: i32 = arguments
+        .first()
+        .and_then(|text| text.to_str()?.parse().ok())
+        .filter(|number| *number >= 3)
+        .ok_or_else(invalid)?;
     let (control, request) = (inherited(control)?, inherited(control + 1)?);
     let request: Request = serde_json::from_reader(std::fs::File::from(request))?;
 

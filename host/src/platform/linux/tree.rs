@@ -75,7 +75,11 @@ impl Trees {
         check_name(name)?;
         let follower = match &self.place {
             Some(place) => Follower::Cgroup(Cgroup::create(place, name)?),
-            None => Follower::Supervisors(Supervisors { program: self.supervisor.clone(), controls: Mutex::default(), reopened: Vec::new() }),
+            None => Follower::Supervisors(Supervisors {
+                program: self.supervisor.clone(),
+                controls: Mutex::default(),
+                reopened: Vec::new(),
+            }),
         };
         Ok(Tree { follower, released: false })
     }
@@ -182,12 +186,18 @@ impl Tree {
     /// The cgroup cannot be opened although it is there.
     pub fn reopen(identity: &TreeIdentity) -> Result<Self, TreeError> {
         let gone = |processes| {
-            Follower::Supervisors(Supervisors { program: PathBuf::new(), controls: Mutex::default(), reopened: processes })
+            Follower::Supervisors(Supervisors {
+                program: PathBuf::new(),
+                controls: Mutex::default(),
+                reopened: processes,
+            })
         };
         let follower = match identity {
             TreeIdentity::Cgroup { path } => match Cgroup::open(path.clone()) {
                 Ok(cgroup) => Follower::Cgroup(cgroup),
-                Err(TreeError::Cgroup { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => gone(Vec::new()),
+                Err(TreeError::Cgroup { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                    gone(Vec::new())
+                }
                 Err(error) => return Err(error),
             },
             TreeIdentity::Supervisors { processes } => gone(processes.clone()),
@@ -204,7 +214,12 @@ impl Tree {
         match &self.follower {
             Follower::Cgroup(cgroup) => TreeIdentity::Cgroup { path: cgroup.path().to_owned() },
             Follower::Supervisors(supervisors) => TreeIdentity::Supervisors {
-                processes: supervisors.controls().iter().map(|control| control.identity()).chain(supervisors.reopened.iter().copied()).collect(),
+                processes: supervisors
+                    .controls()
+                    .iter()
+                    .map(|control| control.identity())
+                    .chain(supervisors.reopened.iter().copied())
+                    .collect(),
             },
         }
     }

@@ -99,7 +99,8 @@ fn groups_of(groups: &str, name: &str, primary: u32) -> Vec<u32> {
     for line in groups.lines() {
         let mut fields = line.split(':');
         let Some(gid) = fields.nth(2).and_then(|gid| gid.parse().ok()) else { continue };
-        if fields.next().is_some_and(|members| members.split(',').any(|member| member == name)) && !found.contains(&gid) {
+        if fields.next().is_some_and(|members| members.split(',').any(|member| member == name)) && !found.contains(&gid)
+        {
             found.push(gid);
         }
     }
@@ -114,7 +115,10 @@ mod tests {
     #[test]
     fn lines_are_read_as_passwd_5_says() {
         let user = parse_user("web:x:33:34:www,,,:/var/www:").unwrap();
-        assert_eq!((user.uid, user.gid, user.home.to_str(), user.shell.to_str()), (33, 34, Some("/var/www"), Some("/bin/sh")));
+        assert_eq!(
+            (user.uid, user.gid, user.home.to_str(), user.shell.to_str()),
+            (33, 34, Some("/var/www"), Some("/bin/sh"))
+        );
         for bad in ["", ":x:0:0::/:/bin/sh", "a:x:b:0::/:", "+@netgroup", "a:x:1"] {
             assert!(parse_user(bad).is_none(), "{bad}");
         }

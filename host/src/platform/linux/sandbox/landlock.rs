@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset, RulesetAttr as _,
-    RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset,
+    RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use rustix::fs::{Mode, OFlags};
 
@@ -28,7 +28,8 @@ pub(super) fn ruleset(plan: &Plan) -> Result<RulesetCreated, String> {
         .map_err(text)?;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let make = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg;
-    let write = make | AccessFs::MakeDir | AccessFs::MakeSym | AccessFs::RemoveFile | AccessFs::RemoveDir | AccessFs::Refer;
+    let write =
+        make | AccessFs::MakeDir | AccessFs::MakeSym | AccessFs::RemoveFile | AccessFs::RemoveDir | AccessFs::Refer;
     for (paths, access) in [(&plan.read, read), (&plan.write, write), (&plan.make, make)] {
         for path in paths {
             if let Some((descriptor, access)) = open(path, access)? {

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use libc::c_long;
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Op, SeccompCondition as Condition, SeccompFilter, SeccompRule,
+    BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Op, SeccompCondition as Condition,
+    SeccompFilter, SeccompRule,
 };
 
 /// Calls that every boxed program makes: memory, waiting, clocks, open descriptors, its own end.
@@ -128,15 +129,19 @@ impl Filter {
         for number in [libc::SYS_mmap, libc::SYS_mprotect] {
             rules.insert(number, vec![rule(2, Op::MaskedEq(executable), 0).map_err(text)?]);
         }
-        let any = |argument, values: &[c_long]| values.iter().map(|value| rule(argument, Op::Eq, *value as u64)).collect::<Result<Vec<_>, _>>();
+        let any = |argument, values: &[c_long]| {
+            values.iter().map(|value| rule(argument, Op::Eq, *value as u64)).collect::<Result<Vec<_>, _>>()
+        };
         rules.insert(libc::SYS_ioctl, any(1, &[libc::TCGETS as c_long, libc::FIONBIO as c_long]).map_err(text)?);
-        let commands = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC].map(c_long::from);
+        let commands =
+            [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC].map(c_long::from);
         rules.insert(libc::SYS_fcntl, any(1, &commands).map_err(text)?);
         // How `abort` ends a process: signals to itself only.
         rules.insert(libc::SYS_tgkill, any(0, &[c_long::from(std::process::id().cast_signed())]).map_err(text)?);
         if !files {
             // How newer C libraries do fstat: no path, only the descriptor.
-            let by_descriptor = rule(3, Op::MaskedEq(libc::AT_EMPTY_PATH as u64), libc::AT_EMPTY_PATH as u64).map_err(text)?;
+            let by_descriptor =
+                rule(3, Op::MaskedEq(libc::AT_EMPTY_PATH as u64), libc::AT_EMPTY_PATH as u64).map_err(text)?;
             rules.insert(libc::SYS_newfstatat, vec![by_descriptor]);
         }
         let architecture = std::env::consts::ARCH.try_into().map_err(text)?;
@@ -165,5 +170,7 @@ fn rule(argument: u8, operator: Op, value: u64) -> Result<SeccompRule, seccompil
 
 /// Whether the kernel filters system calls.
 pub(super) fn available() -> bool {
-    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| status.lines().any(|line| line.starts_with("Seccomp_filters:") || line.starts_with("Seccomp:")))
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        status.lines().any(|line| line.starts_with("Seccomp_filters:") || line.starts_with("Seccomp:"))
+    })
 }
