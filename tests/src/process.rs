@@ -16,6 +16,23 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait;
 
+/// Memory of a program, in KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// The largest resident set so far.
+    pub peak_kib: u64,
+    /// What of the resident set now is the program's own file: in a build that is not optimised most of it, and shared.
+    pub program_kib: u64,
+}
+
+impl Memory {
+    /// The largest resident set, without the program's own file.
+    #[must_use]
+    pub const fn peak_data_kib(&self) -> u64 {
+        self.peak_kib.saturating_sub(self.program_kib)
+    }
+}
+
 /// Lines of one program, as they come; the oldest are dropped.
 #[derive(Clone, Default)]
 struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
@@ -158,13 +175,14 @@ impl Program {
         self.wait(wait::SOON)
     }
 
-    /// Its largest resident set so far, in KiB (`VmHWM`).
+    /// Its memory, in KiB.
     ///
     /// # Panics
     /// Where it does not run.
     #[must_use]
-    pub fn peak_rss_kib(&self) -> u64 {
-        status_field(self.pid(), "VmHWM:").unwrap_or_else(|| panic!("{} does not run", self.name))
+    pub fn memory(&self) -> Memory {
+        let field = |name| status_field(self.pid(), name).unwrap_or_else(|| panic!("{} does not run", self.name));
+        Memory { peak_kib: field("VmHWM:"), program_kib: field("RssFile:") }
     }
 }
 

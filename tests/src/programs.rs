@@ -20,15 +20,25 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository").to_path_buf()
 }
 
+/// Whether the programs under test are optimised: figures for their whole size hold for such builds only, since the code
+/// of the others alone has more pages than the agent's limit.
+#[must_use]
+pub fn optimised() -> bool {
+    folder().iter().any(|part| part == "release")
+}
+
+fn folder() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    env::var_os("ORDERLY_BIN_DIR").map_or_else(|| target.join("debug"), PathBuf::from)
+}
+
 /// A built program: in `ORDERLY_BIN_DIR`, else in the target folder's `debug`.
 ///
 /// # Panics
 /// Where it has not been built; the message says how to.
 #[must_use]
 pub fn built(name: &str) -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let folder = env::var_os("ORDERLY_BIN_DIR").map_or_else(|| target.join("debug"), PathBuf::from);
-    let path = folder.join(name);
+    let path = folder().join(name);
     assert!(
         path.is_file(),
         "{} is not there: run `cargo xtask test`, or build it with `cargo build -p orderly-server -p orderly-agent -p orderly` \

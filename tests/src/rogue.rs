@@ -63,10 +63,12 @@ fn find<T>(folder: &Path, take: &impl Fn(&str) -> Option<T>) -> Option<T> {
 }
 
 /// The server's certificate chain and key, found by trying: which file holds what is the server's business.
-fn stolen_tls(data: &Path) -> ServerConfig {
+fn stolen_tls(data: &Path, ca_pem: &str) -> ServerConfig {
     let mut chains: Vec<Vec<CertificateDer<'static>>> = Vec::new();
     let mut keys: Vec<PrivateKeyDer<'static>> = Vec::new();
     collect(data, &mut chains, &mut keys);
+    // The CA's own key lies there too: a chain begins with a certificate that is not the CA's.
+    let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).expect("the CA");
     // The longest chains first: a leaf with its CA.
     chains.sort_by_key(|chain| std::cmp::Reverse(chain.len()));
     let single: Vec<_> = chains.iter().filter(|chain| chain.len() == 1).map(|chain| chain[0].clone()).collect();
@@ -77,7 +79,7 @@ fn stolen_tls(data: &Path) -> ServerConfig {
             }
         }
     }
-    for chain in chains.iter().filter(|chain| chain.len() > 1) {
+    for chain in chains.iter().filter(|chain| chain.len() > 1 && chain[0] != ca) {
         for key in &keys {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let versions = ServerConfig::builder_with_provider(provider);
@@ -120,7 +122,7 @@ impl Rogue {
             SecretKey::from_pkcs8_pem(text).ok().filter(|key| key.public().key_id() == public.key_id())
         });
         let dispatch = dispatch.expect("the dispatch key in the server's folder");
-        let acceptor = TlsAcceptor::from(Arc::new(stolen_tls(&data)));
+        let acceptor = TlsAcceptor::from(Arc::new(stolen_tls(&data, &fleet.ca_pem())));
         let seen = Arc::new(Mutex::new(Seen::default()));
         let listener = fleet.runtime.spawn(listen(fleet.address, acceptor, Arc::clone(&seen)));
         Self { dispatch, seen, listener }

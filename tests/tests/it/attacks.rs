@@ -22,11 +22,13 @@ use orderly_tests::trust::new_key;
 use orderly_wire::http::invocation::Targets;
 
 /// A real agent linked to a server in an attacker's hands.
+///
+/// The fields are dropped in this order: the server's folder goes last.
 struct Scene {
-    fleet: Fleet,
-    agent: Agent,
-    key: PublicKey,
     rogue: Rogue,
+    agent: Agent,
+    fleet: Fleet,
+    key: PublicKey,
     targets: TargetSet,
     mark: PathBuf,
 }
@@ -40,7 +42,7 @@ impl Scene {
         rogue.wait_link(0);
         let targets = TargetSet::of_instances([agent.id.clone()]).unwrap();
         let mark = fleet.path("mark");
-        Self { fleet, agent, key, rogue, targets, mark }
+        Self { rogue, agent, fleet, key, targets, mark }
     }
 
     /// A script that leaves a line in a file where it runs.

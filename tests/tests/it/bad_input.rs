@@ -152,9 +152,12 @@ fn a_parameter_that_is_not_declared_is_refused_by_name() {
     let agent = fleet.agent("agent");
     let view = fleet.publish_plugin("disk-report");
     let work = Work::plugin(&view, &[("no-such-parameter", "1")]);
-    let (_, task) = crate::native::run(&fleet, &agent.id, &work);
-    assert_ne!(task.view.status, "Success");
-    assert!(format!("{:?}", task.view.reason).contains("no-such-parameter"), "{:?}", task.view);
+    let request = work.signed(std::slice::from_ref(&agent.id), &fleet.trust.operator);
+    let problem = fleet.api.create(&request).unwrap_err();
+    clear(&problem, 422, "invalid-request");
+    assert!(problem.faults.iter().any(|fault| fault.field.contains("no-such-parameter")), "{problem:?}");
+    assert!(format!("{problem:?}").contains("usage-percent"), "it does not say which there are: {problem:?}");
+    no_invocations(&fleet);
 }
 
 #[test]
@@ -199,7 +202,7 @@ fn a_manifest_that_does_not_parse_is_refused_with_its_place() {
     let problem = fleet.api.push(package.tar()).unwrap_err();
     assert!((400..500).contains(&problem.status), "{problem:?}");
     let text = format!("{problem:?}");
-    assert!(text.contains("plugin.toml") && text.contains("line 3"), "{text}");
+    assert!(text.contains("plugin.toml:3:"), "{text}");
 }
 
 #[test]

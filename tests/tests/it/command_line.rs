@@ -41,7 +41,7 @@ fn operated() -> (Fleet, Program) {
 
 #[test]
 fn from_the_first_key_to_an_offline_check_of_the_receipts() {
-    let (fleet, _agent) = operated();
+    let (mut fleet, _agent) = operated();
     let output = fleet.run(&["run", "--tag", "env=test", "--", "echo hello from the fleet"]);
     assert!(output.status.success(), "{}", text(&output));
     assert!(String::from_utf8_lossy(&output.stdout).contains("hello from the fleet"), "{}", text(&output));
@@ -53,7 +53,6 @@ fn from_the_first_key_to_an_offline_check_of_the_receipts() {
         list.split('"').find(|part| part.starts_with("t-") && part.len() == 28).expect("an invocation id").to_owned();
     let folder = fleet.path("evidence").display().to_string();
     good(&fleet, &["invocation", "evidence", &id, "--dir", &folder]);
-    let mut fleet = fleet;
     fleet.end_server();
     let unplugged = rustix::process::geteuid().is_root();
     let mut verify = if unplugged { Command::new("unshare") } else { Command::new(programs::built(programs::ORDERLY)) };

@@ -18,13 +18,15 @@ use orderly_wire::http::plugin::PluginView;
 use orderly_wire::http::task::TaskDetail;
 use tempfile::TempDir;
 
-/// The most that the agent may have had resident, in KiB, whatever a guest does.
-const PEAK_KIB: u64 = 24 * 1024;
+/// The most that the agent may have had resident beside its own code, in KiB, whatever a guest does.
+const PEAK_DATA_KIB: u64 = 16 * 1024;
 
 /// An agent that a guest attacks, and an honest plugin to run afterwards.
+///
+/// The fields are dropped in this order: the server's folder goes last.
 struct Scene {
-    fleet: Fleet,
     agent: Agent,
+    fleet: Fleet,
     honest: PluginView,
 }
 
@@ -33,7 +35,7 @@ impl Scene {
         let fleet = Fleet::start();
         let agent = fleet.agent("agent");
         let honest = fleet.publish_plugin("disk-report");
-        Self { fleet, agent, honest }
+        Self { agent, fleet, honest }
     }
 
     /// Runs a guest; then the agent must do honest work as if nothing had been.
@@ -50,8 +52,8 @@ impl Scene {
         let (_, next) = crate::native::run(&self.fleet, &self.agent.id, &Work::plugin(&self.honest, &[]));
         assert_eq!(next.view.status, "Success", "a plugin after {}: {:?}", guest.name, next.view);
         assert!(self.agent.program().runs(), "the agent ended");
-        let peak = self.agent.program().peak_rss_kib();
-        assert!(peak < PEAK_KIB, "the agent's peak was {peak} KiB");
+        let memory = self.agent.program().memory();
+        assert!(memory.peak_data_kib() < PEAK_DATA_KIB, "{memory:?}");
         task
     }
 }

@@ -91,9 +91,9 @@ fn invocation_of(envelope: &Envelope) -> String {
 }
 
 struct Scene {
+    agent: Simulated,
     fleet: Fleet,
     place: Place,
-    agent: Simulated,
 }
 
 impl Scene {
@@ -102,7 +102,7 @@ impl Scene {
         let place = Place { address: fleet.address, tls: tls::client_config(&fleet.ca_pem()) };
         let code = fleet.api.activation(4).code;
         let agent = fleet.runtime.block_on(Simulated::enrol(&place, &code, "liar")).unwrap();
-        Self { fleet, place, agent }
+        Self { agent, fleet, place }
     }
 
     fn invocation(&self) -> (String, Digest) {
@@ -112,7 +112,7 @@ impl Scene {
         (view.id, view.order.parse().unwrap())
     }
 
-    /// Tells a lie about the invocation's order; then an honest agent with the same key does its work.
+    /// Tells a lie about the invocation's order: it must be told as what it is, and nothing of it may be kept.
     fn lie(&self, lie: impl AsyncFnOnce(&mut Link, &Offer) -> anyhow::Result<()>) {
         let (invocation, _) = self.invocation();
         let told: anyhow::Result<()> = self.fleet.runtime.block_on(async {
@@ -125,7 +125,12 @@ impl Scene {
         });
         told.unwrap();
         let task = self.fleet.api.task(&invocation, &self.agent.id);
-        assert!(!api::ended(&task.view.status), "the lie became a result: {:?}", task.view);
+        assert_eq!(
+            (task.view.status.as_str(), task.view.code.as_deref()),
+            ("Error", Some("ReceiptRefused")),
+            "the lie became a result: {:?}",
+            task.view
+        );
         assert!(task.receipt.is_none() && task.output.is_none(), "the lie was stored: {task:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! The public commands on this machine's own data, through the whole house.
 
-use orderly_model::report::Report;
+use orderly_model::report::{FindingVerdict, Report};
 use orderly_signing::verify::verify_receipt;
 use orderly_signing::{Digest, InstanceId};
 use orderly_tests::agent::Agent;
@@ -43,7 +43,8 @@ fn os_audit_finds_what_this_machine_is() {
     ids.dedup();
     assert_eq!(ids.len(), count, "an id is used twice");
     for finding in &report.findings {
-        assert!(!finding.title.is_empty() && !finding.evidence.is_empty() && !finding.remedy.is_empty(), "{finding:?}");
+        assert!(!finding.title.is_empty() && !finding.evidence.is_empty(), "{finding:?}");
+        assert!(finding.verdict != FindingVerdict::Fail || !finding.remedy.is_empty(), "{finding:?}");
     }
 }
 
@@ -105,7 +106,7 @@ fn manifest_asking_more_than_was_approved() {
     let mut approval = package.approval(publisher);
     let honest = package.read_manifest();
     let mut less = honest.capabilities.clone();
-    less.files_read.clear();
+    (less.files_read, less.files_privileged) = (Vec::new(), false);
     approval.capabilities = less.to_canonical_json();
     let view = fleet.publish_package(&package, &approval);
     let (_, task) = crate::native::run(&fleet, &agent.id, &Work::plugin(&view, &[]));
