@@ -13,18 +13,19 @@ use std::path::{Path, PathBuf};
 
 use orderly_host::platform::TreeIdentity;
 use orderly_signing::digest::Digest;
-use orderly_wire::to_server::{Finished, KeptOutput, Report, ReportEvent};
+use orderly_wire::to_server::Report;
 
 mod compact;
 mod frame;
 mod index;
+mod outbox;
 pub(crate) mod record;
 #[cfg(test)]
 mod tests;
 
 use frame::{End, PAYLOAD_MAX, Place};
-use index::{At, Entry, Index, State};
-use record::{Acked, Floor, Opened, Record, Seen, TreeOf, VERSION};
+use index::{At, Index, State};
+use record::{Floor, Opened, Record, Seen, TreeOf, VERSION};
 
 /// The file's name in the data directory.
 const NAME: &str = "journal";
@@ -223,13 +224,6 @@ impl Journal {
         self.write(std::slice::from_ref(record), false)
     }
 
-    /// Tells a report that the disk did not take, for as long as this process lives. Only refusals are told so: what
-    /// never began needs no memory to stay that way.
-    pub(crate) fn tell_unrecorded(&mut self, report: Report) {
-        self.index.next_seq = self.index.next_seq.max(report.seq + 1);
-        self.unrecorded.insert(report.seq, report);
-    }
-
     fn write(&mut self, records: &[Record], sync: bool) -> Result<(), JournalError> {
         if self.broken {
             return Err(JournalError::Broken);
@@ -277,24 +271,6 @@ impl Journal {
         }
     }
 
-    /// Records that all reports up to `seq` are safe. Not synced: where it is lost they are told once more.
-    ///
-    /// # Errors
-    /// The disk fails.
-    pub(crate) fn acknowledge(&mut self, seq: u64, now_ms: i64) -> Result<(), JournalError> {
-        self.unrecorded = self.unrecorded.split_off(&seq.saturating_add(1));
-        if self.index.outbox.first_key_value().is_none_or(|(first, _)| *first > seq) {
-            return Ok(());
-        }
-        // A number that was never given out must not silence reports to come.
-        let seq = seq.min(self.index.next_seq.saturating_sub(1));
-        self.write(&[Record::Acked(Acked { seq })], false)?;
-        if self.length > COMPACT_MIN_BYTES && self.length > self.compacted_length.saturating_mul(2) {
-            self.compact(now_ms)?;
-        }
-        Ok(())
-    }
-
     /// The sequence number for the next report.
     pub(crate) fn next_seq(&self) -> u64 {
         self.index.next_seq
@@ -339,67 +315,6 @@ impl Journal {
                 tree: entry.tree.clone(),
             })
             .collect()
-    }
-
-    /// How many reports are not acknowledged.
-    pub(crate) fn unacknowledged(&self) -> usize {
-        self.index.outbox.len() + self.unrecorded.len()
-    }
-
-    /// The first report behind `after` that is not acknowledged.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub(crate) fn next_report(&self, after: u64) -> Result<Option<Report>, JournalError> {
-        let behind = after.saturating_add(1);
-        let recorded = self.index.outbox.range(behind..).next();
-        let unrecorded = self.unrecorded.range(behind..).next();
-        match (recorded, unrecorded) {
-            (recorded, Some((seq, report))) if recorded.is_none_or(|(other, _)| seq < other) => {
-                Ok(Some(report.clone()))
-            }
-            (Some((_, (at, _))), _) => match self.record_at(*at)? {
-                Record::Report(report) => Ok(Some(*report)),
-                _ => Ok(None),
-            },
-            _ => Ok(None),
-        }
-    }
-
-    /// The lowest unacknowledged report about this order, if there is one.
-    pub(crate) fn first_report_about(&self, order: &Digest) -> Option<u64> {
-        self.index.outbox.iter().find(|(_, (_, about))| about == order).map(|(seq, _)| *seq)
-    }
-
-    /// The end of an order as it is still known, for a server that asks again after it had acknowledged it. The output
-    /// is gone by then, and says so.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub(crate) fn ended(&self, order: &Digest) -> Result<Option<(Option<String>, Finished)>, JournalError> {
-        let Some(Entry { state: State::Ended(at), invocation, .. }) = self.index.entries.get(order) else {
-            return Ok(None);
-        };
-        let invocation = invocation.clone();
-        Ok(match self.record_at(*at)? {
-            Record::Report(report) => match report.event {
-                ReportEvent::Finished(finished) => Some((invocation, *finished)),
-                _ => None,
-            },
-            Record::Closed(closed) => {
-                let output = KeptOutput { dropped_bytes: closed.output_bytes, ..KeptOutput::default() };
-                Some((invocation, Finished { receipt: closed.receipt, output, report: None }))
-            }
-            _ => None,
-        })
-    }
-
-    fn record_at(&self, at: At) -> Result<Record, JournalError> {
-        read_record(&self.file, at).map_err(|source| JournalError::File {
-            path: self.path.clone(),
-            doing: "read",
-            source,
-        })
     }
 }
 

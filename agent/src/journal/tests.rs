@@ -3,6 +3,8 @@
 
 use proptest::prelude::*;
 
+use orderly_wire::to_server::{Finished, KeptOutput, ReportEvent};
+
 use super::*;
 
 fn order(number: u8) -> Digest {

@@ -49,7 +49,11 @@ async fn killed_at_any_moment_no_task_runs_twice_and_none_is_lost() {
         let order = fleet.order(crate::fleet::script(text.as_bytes()));
         let digest = fleet.offer(&order, Some(text.as_bytes()));
         // From before the order is read to after its end has been told, the moment moves on with the rounds.
-        tokio::time::sleep(Duration::from_micros(round * 600)).await;
+        let end = fleet.server.until("an end", |state| {
+            let finished = |event: &ReportEvent| matches!(event, ReportEvent::Finished(_));
+            state.reports.iter().any(|report| report.order == digest && finished(&report.event)).then_some(())
+        });
+        let _ = tokio::time::timeout(Duration::from_micros(round * 600), end).await;
         fleet.kill().await;
         fleet.run().await;
         let known = fleet.server.with(|state| state.reports.iter().any(|report| report.order == digest));
