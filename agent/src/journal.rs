@@ -168,7 +168,8 @@ impl Journal {
         match scan.end {
             End::Corrupt(offset) => {
                 let aside = directory.join(format!("{NAME}.corrupt-{now_ms}"));
-                std::fs::rename(&path, &aside).map_err(failed("set aside"))?;
+                // A second name for it: it keeps the first until the new file is whole and takes that over.
+                std::fs::hard_link(&path, &aside).map_err(failed("set aside"))?;
                 index.distrust_before_ms = Some(now_ms);
                 // Sequence numbers may have been used in the damaged part: leave a gap that no agent fills.
                 index.next_seq += 1_000_000;

@@ -110,7 +110,7 @@ async fn linked(
         opened = opening => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    backoff.reset();
+    let since = Instant::now();
     let apart_ms = welcome.server_time_ms.saturating_sub(local_ms());
     tracing::info!(link.version = welcome.version, clock.apart_ms = apart_ms, "linked");
     let wished = u64::from(welcome.heartbeat_s.clamp(*HEARTBEAT_S.start(), *HEARTBEAT_S.end()));
@@ -119,6 +119,7 @@ async fn linked(
     while live.try_recv().is_ok() {}
     let ended = carry(desk, &mut socket, live, heartbeat, shutdown).await;
     let _ = timeout(PARTING_TIME, socket.close(None)).await;
+    backoff.lived(since.elapsed());
     ended
 }
 

@@ -309,6 +309,8 @@ impl Desk {
     /// the stopped task's.
     fn stop(&self, stop: &Verified<Order>, target: Digest, invocation: &str) {
         let mut state = self.state.borrow_mut();
+        let known = state.journal.invocation(&target);
+        let invocation = known.as_deref().unwrap_or(invocation);
         let phase = state.active.get(&target).map(|active| (active.phase, active.stop.clone()));
         match (phase, state.journal.known(&target)) {
             (Some((Phase::Checking, token)), _) => token.cancel(),

@@ -10,6 +10,9 @@ use crate::platform;
 /// The first wait is drawn from zero to this.
 const FIRST: Duration = Duration::from_secs(1);
 
+/// A link that is up for so long was a good one.
+const GOOD: Duration = Duration::from_secs(10);
+
 /// No wait is longer.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -20,9 +23,12 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// A link was accepted: the next wait is short again.
-    pub(crate) fn reset(&mut self) {
-        self.failures = 0;
+    /// A link was up for so long. After a good one the next wait is short again; links that end at once (two agents with
+    /// one identity that replace each other, a server that accepts and falls over) come ever more seldom.
+    pub(crate) fn lived(&mut self, time: Duration) {
+        if time >= GOOD {
+            self.failures = 0;
+        }
     }
 
     /// The next wait.
@@ -50,7 +56,9 @@ mod tests {
         for failures in 0..10 {
             assert!(backoff.next() <= cap(failures));
         }
-        backoff.reset();
+        backoff.lived(Duration::from_secs(1));
+        assert_eq!(backoff.failures, 10);
+        backoff.lived(GOOD);
         assert!(backoff.next() <= FIRST);
     }
 }
