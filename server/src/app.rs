@@ -81,12 +81,14 @@ pub(crate) async fn start(
     mut say: impl FnMut(&str),
 ) -> Result<SocketAddr, AppError> {
     raise_descriptors();
-    let keys = keys::open(&config.data_dir, &names(&config))?;
+    let public_names = names(&config);
+    let keys = keys::open(&config.data_dir, &public_names)?;
     let store = match &config.database_url {
         Some(url) => Store::open_postgres(url, &shutdown.store).await?,
         None => Store::open_lite(&config.data_dir, &shutdown.store).await?,
     };
-    let tls = gateway::tls(&keys)?;
+    let data_dir = config.data_dir.clone();
+    let tls = gateway::tls(&keys, &shutdown.accepting, move || keys::open(&data_dir, &public_names))?;
     let blobs = Blobs::open(config.data_dir.join("blobs"), store.clone())?;
     let trust = Trust::load(store.clone(), Arc::clone(&keys.dispatch)).await?;
     let listener =

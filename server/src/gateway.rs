@@ -3,6 +3,7 @@
 //! Owns the accept loop and a task per connection, with a cap, a time for the handshake and one for the head of a request. Never looks into a
 //! request. Stops by no longer accepting and letting open requests end.
 
+mod certificate;
 mod linger;
 
 use std::net::SocketAddr;
@@ -27,9 +28,10 @@ use tower::ServiceExt as _;
 use tracing::{debug, error, warn};
 
 use crate::api::{PeerConnection, Room};
-use crate::keys::Keys;
+use crate::keys::{KeyError, Keys};
 use crate::shutdown::Phase;
 
+use certificate::Current;
 use linger::Lingering;
 
 /// Connections at the same time: agents' links and the API's together.
@@ -47,16 +49,23 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// How long to wait after the system could not give a connection, as when descriptors run out.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// TLS 1.3 with the server's chain; the authority is part of it, so that agents can pin it.
+/// TLS 1.3 with the server's chain, renewed while the server runs by way of `open`; the authority is part of the chain, so that
+/// agents can pin it.
 ///
 /// # Errors
 /// Where the key does not fit the certificate.
-pub fn tls(keys: &Keys) -> Result<TlsAcceptor, rustls::Error> {
+pub fn tls(
+    keys: &Keys,
+    phase: &Phase,
+    open: impl Fn() -> Result<Keys, KeyError> + Send + Sync + 'static,
+) -> Result<TlsAcceptor, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let current = Arc::new(Current::new(keys, Arc::clone(&provider))?);
+    certificate::renew(Arc::clone(&current), phase, open);
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
-        .with_single_cert(keys.chain.clone(), keys.tls.clone_key())?;
+        .with_cert_resolver(current);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Tickets would be kept for each of thousands of links that live for weeks.
     config.send_tls13_tickets = 0;

@@ -25,6 +25,6 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 #[cfg(test)]
-mod testing;
+mod tests;
 pub mod trust;
 pub mod view;

@@ -10,7 +10,7 @@ use orderly_wire::to_server::{Finished, KeptOutput, Report, ReportEvent, Segment
 
 use super::Reporter;
 use crate::store::fact::{Ended, What};
-use crate::testing::fleet::key;
+use crate::tests::fleet::key;
 
 fn receipt(key: &SecretKey, output: &[u8]) -> Receipt {
     let bytes = output.len() as u64;

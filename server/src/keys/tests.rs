@@ -7,12 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use tempfile::TempDir;
 
 use super::{KeyError, Keys, open};
-
-fn directory() -> TempDir {
-    let directory = TempDir::new().unwrap();
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    directory
-}
+use crate::tests::private_directory as directory;
 
 fn opened(directory: &TempDir, names: &[&str]) -> Keys {
     open(directory.path(), &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap()

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{Store, StoreError};
 use crate::shutdown::Phase;
-use crate::testing::postgres::{Cluster, installed};
+use crate::tests::postgres::{Cluster, installed};
 
 /// Runs every case on a store of its own.
 async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {

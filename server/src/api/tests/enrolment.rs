@@ -6,8 +6,8 @@ use orderly_wire::http::instance::InstanceView;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::testing::Server;
-use crate::testing::agent::Agent;
+use crate::tests::Server;
+use crate::tests::agent::Agent;
 
 fn code(body: &[u8]) -> String {
     serde_json::from_slice::<serde_json::Value>(body).unwrap()["code"].as_str().unwrap_or("").to_owned()
@@ -72,7 +72,7 @@ async fn codes_that_do_not_open() {
     assert_eq!(status.as_u16(), 204);
     assert_eq!(refused(&here.code).await, "activation-disabled");
     let short = make(json!({ "ttl_s": 1 })).await;
-    crate::testing::until("the code expires", async || {
+    crate::tests::until("the code expires", async || {
         let (_, body) = Agent::new().enrol(&server, &short.code, "enrol").await;
         (code(&body) == "activation-expired" || code(&body) == "activation-used-up").then_some(())
     })

@@ -11,9 +11,9 @@ use orderly_wire::http::task::{TaskDetail, TaskView};
 use orderly_wire::to_server::{Output, Progress, ReportEvent, Segment, Stream, ToServer};
 use reqwest::{Method, StatusCode};
 
-use crate::testing::agent::{Agent, read};
-use crate::testing::fleet::script;
-use crate::testing::{Server, until};
+use crate::tests::agent::{Agent, read};
+use crate::tests::fleet::script;
+use crate::tests::{Server, until};
 
 async fn create(server: &Server, request: &CreateInvocation) -> InvocationView {
     server.json(Method::POST, "/v1/invocations", request).await
@@ -116,9 +116,9 @@ async fn the_order_must_say_what_the_request_says() {
     let for_ever = fleet.signed(one, |order| order.expires_ms += 365 * 86_400_000);
     assert_eq!(faults(for_ever).await.1, ["order.expires_ms"]);
 
-    let stranger = crate::testing::Fleet::new();
+    let stranger = crate::tests::Fleet::new();
     assert_eq!(refused(&server, &stranger.signed(one, |_| {})).await, (422, "order-signature".to_owned()));
-    let by_publisher = crate::testing::Fleet { operator: crate::testing::fleet::key(), ..crate::testing::Fleet::new() };
+    let by_publisher = crate::tests::Fleet { operator: crate::tests::fleet::key(), ..crate::tests::Fleet::new() };
     assert_eq!(refused(&server, &by_publisher.signed(one, |_| {})).await.1, "order-signature");
     let mut broken = fleet.signed(one, |_| {});
     broken.order = Some(b"{}".to_vec());
@@ -314,7 +314,7 @@ impl Events {
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(crate::testing::WAIT, self.answer.chunk()).await.unwrap().unwrap()?;
+            let chunk = tokio::time::timeout(crate::tests::WAIT, self.answer.chunk()).await.unwrap().unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }

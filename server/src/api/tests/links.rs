@@ -10,8 +10,8 @@ use orderly_wire::to_agent::ToAgent;
 use orderly_wire::to_server::{Heartbeat, ReportEvent, ToServer};
 use reqwest::Method;
 
-use crate::testing::agent::Agent;
-use crate::testing::{Server, until};
+use crate::tests::agent::Agent;
+use crate::tests::{Server, until};
 
 async fn online(server: &Server, agent: &Agent) -> bool {
     server.get::<InstanceView>(&format!("/v1/instances/{}", agent.id)).await.online
@@ -114,7 +114,7 @@ async fn what_is_no_frame_ends_the_link() {
         newest: 1,
         instance: agent.id.clone(),
         proof: Vec::new(),
-        facts: crate::testing::agent::facts("x"),
+        facts: crate::tests::agent::facts("x"),
         boot_id: String::new(),
         keyring_revision: 0,
         running: Vec::new(),
@@ -147,7 +147,7 @@ async fn a_fan_out_reaches_every_link_once() {
     let created: InvocationView = server.json(Method::POST, "/v1/invocations", &request).await;
     for (agent, link) in &mut agents {
         let offer = link.offer().await;
-        let (_, order) = crate::testing::agent::read(&offer);
+        let (_, order) = crate::tests::agent::read(&offer);
         assert!(orderly_signing::merkle::verify_target(
             &order.targets,
             &agent.id,
@@ -179,11 +179,11 @@ async fn a_link_that_reads_slowly_gets_every_order_once_and_in_order() {
                 *content_bytes = 60 * 1024;
             }
         });
-        request.run = crate::testing::fleet::script(&[], &content).run;
+        request.run = crate::tests::fleet::script(&[], &content).run;
         let created: InvocationView = server.json(Method::POST, "/v1/invocations", &request).await;
         ids.push(created.id);
     }
     for id in &ids {
-        assert_eq!(&crate::testing::agent::read(&link.offer().await).1.invocation, id);
+        assert_eq!(&crate::tests::agent::read(&link.offer().await).1.invocation, id);
     }
 }

@@ -7,9 +7,9 @@ use orderly_wire::http::invocation::{CreateInvocation, InvocationView, Run, RunP
 use orderly_wire::http::plugin::{PluginDetail, PluginView};
 use reqwest::Method;
 
-use crate::testing::agent::{Agent, read};
-use crate::testing::fleet::{MANIFEST, package, script};
-use crate::testing::{Fleet, Server};
+use crate::tests::agent::{Agent, read};
+use crate::tests::fleet::{MANIFEST, package, script};
+use crate::tests::{Fleet, Server};
 
 const WASM: &[u8] = b"\0asm not really";
 

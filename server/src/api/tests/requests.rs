@@ -5,7 +5,7 @@ use orderly_wire::http::token::{CreateToken, CreatedToken};
 use orderly_wire::http::trust::TrustView;
 use reqwest::{Method, StatusCode};
 
-use crate::testing::Server;
+use crate::tests::Server;
 
 #[test]
 fn the_description_of_the_api_does_not_change_by_accident() {
@@ -73,7 +73,7 @@ async fn token_expired() {
     let server = Server::bare().await;
     let request = CreateToken { name: "short".to_owned(), ttl_s: 1 };
     let created: CreatedToken = server.json(Method::POST, "/v1/tokens", &request).await;
-    crate::testing::until("the token expires", async || {
+    crate::tests::until("the token expires", async || {
         let answer = server.request(Method::GET, "/v1/tokens").bearer_auth(&created.token).send().await.unwrap();
         let problem: serde_json::Value = answer.json().await.unwrap();
         (problem["code"] == "token-expired" && problem["hint"].is_string()).then_some(())
@@ -121,7 +121,7 @@ async fn a_keyring_needs_the_same_root_and_a_higher_revision() {
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         (status.as_u16(), body["code"].as_str().unwrap_or("").to_owned())
     };
-    let other = crate::testing::Fleet::new();
+    let other = crate::tests::Fleet::new();
     assert_eq!(publish(b"{}".to_vec()).await, (422, "keyring-envelope".to_owned()));
     let mut unsigned: serde_json::Value = serde_json::from_slice(&server.fleet.keyring(1, &trust.dispatch)).unwrap();
     unsigned["signatures"][0]["sig"] = serde_json::Value::String("AAAA".to_owned());

@@ -9,7 +9,7 @@ use orderly_signing::instance::InstanceId;
 use crate::store::fact::{Ended, Fact, RECEIPT_REFUSED, What};
 use crate::store::row::*;
 use crate::store::{Store, StoreError};
-use crate::testing::fleet::key;
+use crate::tests::fleet::key;
 
 pub(super) fn token(uid: &str, seed: u8) -> TokenRow {
     TokenRow {

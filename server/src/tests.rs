@@ -41,6 +41,14 @@ pub(crate) async fn until<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<
     }
 }
 
+/// A temporary directory that others may not enter, as a data directory must be.
+pub(crate) fn private_directory() -> TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = TempDir::new().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    directory
+}
+
 /// A server in this process.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -55,7 +63,7 @@ pub(crate) struct Server {
 impl Server {
     /// A server over SQLite without a keyring.
     pub(crate) async fn bare() -> Self {
-        Self::over(TempDir::new().unwrap(), None).await
+        Self::over(private_directory(), None).await
     }
 
     /// A server over SQLite with the fleet's keyring.
@@ -66,8 +74,6 @@ impl Server {
     }
 
     async fn over(directory: TempDir, token: Option<String>) -> Self {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let config = Config {
             data_dir: directory.path().to_owned(),
             listen: "127.0.0.1:0".parse().unwrap(),
