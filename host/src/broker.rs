@@ -129,3 +129,6 @@ async fn reply_to(to: &Mutex<OwnedWriteHalf>, id: u32, reply: Reply) {
     // A child that is gone needs no reply.
     let _ = to.lock().await.write_all(&bytes).await;
 }
+
+#[cfg(test)]
+mod tests;

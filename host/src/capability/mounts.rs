@@ -1,9 +1,10 @@
 //! `mounts`: the mount table and how full the file systems are, read once, before the box closes.
 //!
-//! Network file systems are not measured: one whose server is gone would hold the run until its deadline. They are
-//! listed with sizes of 0.
+//! Network file systems are not measured, as one whose server is gone would hold the run until its deadline. They are
+//! left out, and the task's log says so.
 
 use std::ffi::CString;
+use std::io::Write as _;
 
 use crate::platform::unescape_mount;
 
@@ -13,7 +14,7 @@ const MOUNTS_MAX: usize = 1_000;
 /// File systems that are not measured, as their server may never answer.
 const REMOTE: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "afs", "autofs", "lustre"];
 
-/// A mounted file system. Sizes in bytes; 0 where they are not known.
+/// A mounted file system. Sizes in bytes; 0 where it has none.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Mount {
     pub(crate) source: String,
@@ -29,7 +30,12 @@ pub(crate) struct Mount {
 /// Reads and measures the mounts.
 pub(crate) fn read() -> Vec<Mount> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    table.lines().filter_map(parse).take(MOUNTS_MAX).map(measure).collect()
+    let (remote, local): (Vec<_>, Vec<_>) = table.lines().filter_map(parse).take(MOUNTS_MAX).partition(is_remote);
+    for Mount { target, file_system, .. } in remote {
+        // The child's standard error is the task's log.
+        let _ = writeln!(std::io::stderr(), "info: {target} is left out: {file_system} may not answer in time");
+    }
+    local.into_iter().map(measure).collect()
 }
 
 fn parse(line: &str) -> Option<Mount> {
@@ -52,10 +58,12 @@ fn parse(line: &str) -> Option<Mount> {
     })
 }
 
+fn is_remote(mount: &Mount) -> bool {
+    REMOTE.contains(&mount.file_system.as_str()) || mount.file_system.starts_with("fuse.")
+}
+
 fn measure(mut mount: Mount) -> Mount {
-    let remote = REMOTE.contains(&mount.file_system.as_str()) || mount.file_system.starts_with("fuse");
-    let path = CString::new(mount.target.as_bytes());
-    if let (false, Ok(path)) = (remote, path)
+    if let Ok(path) = CString::new(mount.target.as_bytes())
         && let Ok(found) = rustix::fs::statvfs(path.as_c_str())
     {
         let unit = found.f_frsize as f64;
@@ -83,6 +91,10 @@ mod tests {
         assert!(parse("1 2 3:4 / /x ro - tmpfs tmpfs rw").unwrap().read_only);
         assert!(parse("1 2 3:4 / /x rw - squashfs /dev/x ro").unwrap().read_only);
         assert!(parse("").is_none());
+        for (kind, remote) in [("nfs4", true), ("fuse.sshfs", true), ("fuseblk", false), ("ext4", false)] {
+            let line = format!("1 2 3:4 / /x rw - {kind} /dev/x rw");
+            assert_eq!(is_remote(&parse(&line).unwrap()), remote, "{kind}");
+        }
     }
 
     #[test]
