@@ -27,7 +27,7 @@ pub(crate) enum ConfigError {
         source: std::io::Error,
     },
     /// Others may change it.
-    #[error("configuration `{path}` may be written by others than its owner: `chmod go-w {path}`", path = path.display())]
+    #[error("configuration `{path}` may be written by others than root and the agent's user: `chown` it to one of them and `chmod go-w {path}`", path = path.display())]
     Writable {
         /// The file.
         path: PathBuf,
@@ -90,7 +90,9 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => String::new(),
             Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
         };
-        if std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o022 != 0) {
+        let own = rustix::process::geteuid().as_raw();
+        let foreign = |metadata: &std::fs::Metadata| ![0, own].contains(&metadata.uid());
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o022 != 0 || foreign(&metadata)) {
             return Err(ConfigError::Writable { path: path.to_owned() });
         }
         Self::parse(&text).map_err(|fault| match fault {
