@@ -6,6 +6,9 @@
 //! A plugin runs in a one-shot child of the program that calls [`invoke::invoke`], which is this program itself,
 //! re-executed with [`child::RUN_PLUGIN_ARGUMENT`]; compiled code comes from [`cache::Cache`], which runs `orderly-wasmc`.
 //! Nothing here lives longer than a run: it stops by its deadline, by its stop token, or by being dropped.
+//!
+//! Layers, left may not import right: error · limits · output · platform · epoch · engine · cache · frame · line ·
+//! capability · state · abi · component · child · broker · invoke · compile.
 
 mod abi;
 mod broker;
