@@ -79,6 +79,7 @@ pub async fn run(mut socket: WebSocket, exporter: [u8; 32], deps: LinkDeps) {
             let mut session = Session { deps: &deps, proven, link, sent: 0, acked: 0 };
             let ending = session.run(&mut socket, orders).await;
             deps.links.leave(session.proven.reporter.instance, &session.link);
+            session.seen();
             info!(instance.id = %session.proven.uid, ending = ?ending, "link ended");
             ending
         }
