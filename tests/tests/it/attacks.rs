@@ -126,6 +126,35 @@ fn an_owner_may_lower_the_threshold_on_purpose() {
 }
 
 #[test]
+fn scripts_of_users_lowered_are_not_scripts_of_root_lowered() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only an agent that is root could be fooled");
+        return;
+    }
+    let fleet = Fleet::start_with(&[(Tier::NativeUser, Requirement::Dispatch)]);
+    let agent = fleet.agent("agent");
+    let targets = || Targets::Instances(vec![agent.id.clone()]);
+    let as_user = |user: Option<&str>| {
+        let work = Work::script("id -un").with(|script| script.user = user.map(str::to_owned));
+        fleet.api.create(&work.request(targets(), None))
+    };
+    let lowered = as_user(Some("nobody")).unwrap();
+    let task = fleet.api.wait_end(&lowered.id, &agent.id, orderly_tests::wait::SOON);
+    assert_eq!((task.view.status.as_str(), output_text(&task).as_str()), ("Success", "nobody\n"));
+    // Without a user it is the agent's own, which is root here; the server cannot know that, the agent does.
+    for user in [None, Some("root")] {
+        if let Ok(view) = as_user(user) {
+            let task = fleet.api.wait_end(&view.id, &agent.id, orderly_tests::wait::SOON);
+            assert_eq!(
+                (task.view.status.as_str(), task.view.check.as_deref()),
+                ("Invalid", Some("threshold")),
+                "{user:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn signature_stripped() {
     let scene = Scene::set();
     let mut envelope = sign_order(&scene.order(), scene.operator()).unwrap();
@@ -207,9 +236,9 @@ fn replay_after_restart() {
     for crash in [true, false] {
         let links = scene.rogue.links();
         if crash {
-            scene.agent.kill()
+            scene.agent.kill();
         } else {
-            scene.agent.end()
+            scene.agent.end();
         }
         scene.agent.start();
         scene.rogue.wait_link(links);

@@ -121,7 +121,7 @@ fn a_script_over_the_limit_is_refused_with_the_limit() {
     let fleet = Fleet::start();
     let agent = fleet.agent("agent");
     let script = format!("#{}\ntrue\n", "x".repeat(20 * 1024 * 1024));
-    let request = Work::script(script).request(Targets::Instances(vec![agent.id.clone()]), None);
+    let request = Work::script(script).request(Targets::Instances(vec![agent.id]), None);
     let problem = fleet.api.create(&request).unwrap_err();
     assert!([400, 413, 422].contains(&problem.status), "{problem:?}");
     assert!(format!("{problem:?}").chars().any(|char| char.is_ascii_digit()), "no limit in {problem:?}");

@@ -118,7 +118,7 @@ fn output_flood() {
             let written = fact(stopped(&task), "flood.written_bytes");
             match kind {
                 "stdout" | "stderr" => {
-                    assert_eq!(task.view.output_bytes, written, "{kind}: bytes went missing uncounted")
+                    assert_eq!(task.view.output_bytes, written, "{kind}: bytes went missing uncounted");
                 }
                 "log" => assert!(task.view.output_bytes >= written, "{kind}: bytes went missing uncounted"),
                 _ => assert_eq!(task.view.output_bytes, 0, "progress is no output"),

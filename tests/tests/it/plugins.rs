@@ -104,8 +104,7 @@ fn manifest_asking_more_than_was_approved() {
     let publisher = &fleet.trust.publisher;
     let package = orderly_tests::packages::Package::of("os-audit", publisher);
     let mut approval = package.approval(publisher);
-    let honest = package.read_manifest();
-    let mut less = honest.capabilities.clone();
+    let mut less = package.read_manifest().capabilities;
     (less.files_read, less.files_privileged) = (Vec::new(), false);
     approval.capabilities = less.to_canonical_json();
     let view = fleet.publish_package(&package, &approval);

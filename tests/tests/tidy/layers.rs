@@ -169,7 +169,7 @@ pub fn named(tokens: &[Token], depth: usize) -> BTreeSet<(String, usize)> {
             }
             Token::Name(name, _) if name == "crate" => at = path(tokens, at + 1, 0, &mut out) - 1,
             Token::Name(name, _) if name == "super" => {
-                at = path(tokens, at + 1, levels(depth + inline.len()), &mut out) - 1
+                at = path(tokens, at + 1, levels(depth + inline.len()), &mut out) - 1;
             }
             _ => {}
         }

@@ -109,7 +109,7 @@ pub fn tokens(text: &str) -> Vec<Token> {
             out.push(if literal { Token::Mark('"') } else { Token::Name(word, line) });
         } else if char == '"' || (char == '\'' && end > at + 1) {
             out.push(Token::Mark('"'));
-        } else if !char.is_whitespace() && !(char == '/' && end > at + 1) {
+        } else if !(char.is_whitespace() || (char == '/' && end > at + 1)) {
             out.push(Token::Mark(char));
         }
         line += chars[at..end].iter().filter(|c| **c == '\n').count();
