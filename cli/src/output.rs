@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
 use crate::args::Format;
@@ -156,21 +156,46 @@ impl Printer {
     }
 }
 
+/// A line below the header, and none else.
+const LIGHT: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// Lines between the rows too, for rows that do not fit on one line.
+const RULED: TableStyle = LIGHT.row_separator(LineStyle::none().fill('┄').junction('┄'));
+
+/// Columns that stand between two cells.
+const GAP_COLUMNS: usize = 3;
+
+/// Draws a table. Without a header (all texts of it empty) it is a list of pairs.
 fn draw(header: &[&str], rows: Vec<Row>, colour: bool, terminal: bool) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     if colour {
         table.enforce_styling();
     }
     if !terminal {
         table.set_width(COLUMNS_WITHOUT_TERMINAL);
     }
-    table.set_header(header.iter().map(Cell::new));
+    let headed = header.iter().any(|name| !name.is_empty());
+    if headed {
+        table.set_header(header.iter().map(Cell::new));
+    }
+    let room = usize::from(table.width().unwrap_or(COLUMNS_WITHOUT_TERMINAL));
+    let wraps = headed && natural_width(header, &rows) > room;
+    table.load_style(if wraps { RULED } else { LIGHT });
     for row in rows {
         table.add_row(row.into_iter().map(|(text, tone)| cell(&text, tone, colour)));
     }
     // Cells are padded to their column's width; at a line's end that is only noise in a file.
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// Columns that the table would take if no cell were wrapped.
+fn natural_width(header: &[&str], rows: &[Row]) -> usize {
+    let widest = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).flat_map(|(text, _)| text.lines());
+        cells.chain(header.get(column).copied()).map(|line| line.chars().count()).max().unwrap_or(0)
+    };
+    (0..header.len()).map(|column| widest(column) + GAP_COLUMNS).sum()
 }
 
 fn cell(text: &str, tone: Tone, colour: bool) -> Cell {
@@ -248,6 +273,28 @@ mod tests {
     fn escape_sequences_of_others_do_not_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[31mb\nc\t"), "a\\u{1b}[31mb\nc\t");
         assert_eq!(printable("größe"), "größe");
+    }
+
+    #[test]
+    fn tables_are_ruled_only_where_rows_wrap() {
+        let row = |text: &str| plain([text.to_owned(), "x".to_owned()]);
+        let short = draw(&["a", "b"], vec![row("1"), row("2")], false, false);
+        insta::assert_snapshot!(short, @r"
+         a   b
+        ───────
+         1   x
+         2   x
+        ");
+        let pairs = draw(&["", ""], vec![row("key"), row("k")], false, false);
+        insta::assert_snapshot!(pairs, @r"
+         key   x
+         k     x
+        ");
+        let long = draw(&["a", "b"], vec![row(&"word ".repeat(60)), row("2")], false, false);
+        assert!(
+            long.contains('┄')
+                && long.lines().all(|line| line.chars().count() <= usize::from(COLUMNS_WITHOUT_TERMINAL))
+        );
     }
 
     #[test]
