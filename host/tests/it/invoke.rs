@@ -61,7 +61,7 @@ async fn an_endless_loop_ends_at_its_deadline() {
     let start = Instant::now();
     let (end, _) = place
         .run(&plain("(loop $again (br $again)) (unreachable)"), "{}", |run| {
-            run.limits.deadline = Duration::from_millis(300)
+            run.limits.deadline = Duration::from_millis(300);
         })
         .await;
     assert_eq!(end.ended, Ended::Deadline);
@@ -219,7 +219,7 @@ async fn it_runs_beneath_a_supervisor_as_in_a_cgroup() {
     assert_eq!(end.ended, done());
     let (end, _) = place
         .run(&plain("(loop $again (br $again)) (unreachable)"), "{}", |run| {
-            run.limits.deadline = Duration::from_millis(300)
+            run.limits.deadline = Duration::from_millis(300);
         })
         .await;
     assert_eq!(end.ended, Ended::Deadline);
