@@ -228,3 +228,21 @@ fn names_that_could_lead_elsewhere_are_refused() {
     }
     assert!(Trees::probe("../x", program()).is_err());
 }
+
+#[tokio::test]
+async fn no_directory_stays_behind() {
+    let trees = Trees::probe(&unique("tidy"), program()).unwrap();
+    let Some(TreeIdentity::Cgroup { path }) = trees.planned("one") else {
+        eprintln!("no usable cgroup v2 on this machine: there are no directories");
+        return;
+    };
+    let place = path.parent().unwrap();
+    for _ in 0..3 {
+        let (one, two) = (trees.create("one").unwrap(), trees.create("two").unwrap());
+        let child = spawn(shell("setsid sleep 1000 & sleep 1000"), &one).unwrap();
+        drop(one);
+        assert!(!path.exists() && place.exists());
+        drop((two, child));
+        assert!(!place.exists());
+    }
+}

@@ -26,10 +26,21 @@ pub(crate) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes the directory `name` in `parent`.
+    /// Makes the directory `name` in `parent`, which is made too where it is not there.
     pub(crate) fn create(parent: &Path, name: &str) -> Result<Self, TreeError> {
         let path = parent.join(name);
-        match std::fs::create_dir(&path) {
+        let mut made = std::fs::create_dir(&path);
+        // The last task to end takes the parent away, which may be just now.
+        for _ in 0..10 {
+            match &made {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let _ = std::fs::create_dir(parent);
+                    made = std::fs::create_dir(&path);
+                }
+                _ => break,
+            }
+        }
+        match made {
             Ok(()) => Self::open(path),
             Err(source) => Err(TreeError::Cgroup { doing: "make", path, source }),
         }
@@ -122,9 +133,22 @@ impl Cgroup {
         }
     }
 
-    /// Removes the directory, and what programs made in it, where nothing lives there.
+    /// Removes the directory, what programs made in it, and its parent where no other task is in it.
     pub(crate) fn remove(&self) -> Result<(), TreeError> {
-        remove(&self.path).map_err(self.fault("remove"))
+        remove(&self.path).map_err(self.fault("remove"))?;
+        if let Some(parent) = self.path.parent() {
+            // Other tasks keep it.
+            let _ = std::fs::remove_dir(parent);
+        }
+        Ok(())
+    }
+
+    /// Waits, without a runtime, up to `limit` until no process in it is alive.
+    pub(crate) fn settle(&self, limit: Duration) {
+        let until = std::time::Instant::now() + limit;
+        while matches!(self.is_empty(), Ok(false)) && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -168,20 +192,11 @@ pub(crate) fn find_place(group: &str) -> Option<PathBuf> {
 }
 
 fn works(place: &Path) -> bool {
-    let made = match std::fs::create_dir(place) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-        Err(_) => return false,
-    };
     let name = format!("probe-{}", std::process::id());
-    let works = Cgroup::create(place, &name).is_ok_and(|cgroup| {
+    Cgroup::create(place, &name).is_ok_and(|cgroup| {
         let works = super::exec::can_clone_into(cgroup.directory()) && cgroup.kill().is_ok();
         cgroup.remove().is_ok() && works
-    });
-    if !works && made {
-        let _ = std::fs::remove_dir(place);
-    }
-    works
+    })
 }
 
 /// Root and mount point of a line of mountinfo that mounts cgroup v2.

@@ -18,6 +18,9 @@ use crate::error::TreeError;
 /// How long killed processes are waited for. Longer means stuck in the kernel (a dead network file system).
 const KILLED_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long a dropped tree is waited for, so that its directory can go. One that was terminated is not waited for.
+const DROPPED_WITHIN: Duration = Duration::from_millis(100);
+
 /// How trees are followed on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TreeKind {
@@ -305,6 +308,9 @@ impl Drop for Tree {
     fn drop(&mut self) {
         if !self.released {
             let _ = self.kill();
+            if let Follower::Cgroup(cgroup) = &self.follower {
+                cgroup.settle(DROPPED_WITHIN);
+            }
         }
         if let Follower::Cgroup(cgroup) = &self.follower
             && let Err(error) = cgroup.remove()
