@@ -135,7 +135,8 @@ fn scripts_of_users_lowered_are_not_scripts_of_root_lowered() {
     let agent = fleet.agent("agent");
     let targets = || Targets::Instances(vec![agent.id.clone()]);
     let as_user = |user: Option<&str>| {
-        let work = Work::script("id -un").with(|script| script.user = user.map(str::to_owned));
+        let user = user.map(str::to_owned);
+        let work = Work::script("id -un").with(|script| (script.user, script.cwd) = (user, Some("/".to_owned())));
         fleet.api.create(&work.request(targets(), None))
     };
     let lowered = as_user(Some("nobody")).unwrap();
