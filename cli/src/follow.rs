@@ -50,7 +50,7 @@ pub(crate) async fn follow(client: &Client, printer: &Printer, invocation: &Invo
         tasks: BTreeMap::new(),
         ended: false,
     };
-    let left = following.to_the_end().await?;
+    let left = following.watch().await?;
     if let Some(bar) = following.screen.bar.take() {
         bar.finish_and_clear();
     }
@@ -73,7 +73,7 @@ struct Following<'a> {
 
 impl Following<'_> {
     /// Answers whether the person left before the end.
-    async fn to_the_end(&mut self) -> Result<bool, Failure> {
+    async fn watch(&mut self) -> Result<bool, Failure> {
         let mut interrupts = 0u32;
         let mut reconnects = 0u32;
         let path = format!("/v1/invocations/{}/events", self.id);

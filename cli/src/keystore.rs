@@ -62,7 +62,7 @@ impl Keystore {
         let key = SecretKey::from_seed(seed);
         let failed = || format!("cannot keep the new key `{name}`");
         file::save_secret(self.secret_path(name), &key).or_setup(failed)?;
-        file::save_public(self.public_path(name), &key.public()).or_setup(failed)?;
+        file::save_public(self.public_path(name), key.public()).or_setup(failed)?;
         Ok(key)
     }
 

@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn id() -> InstanceId {
-        InstanceId::of(&SecretKey::from_seed([1; 32]).public())
+        InstanceId::of(SecretKey::from_seed([1; 32]).public())
     }
 
     fn segment(text: &str) -> Segment {

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     fn instance(seed: u8) -> InstanceId {
-        InstanceId::of(&SecretKey::from_seed([seed; 32]).public())
+        InstanceId::of(SecretKey::from_seed([seed; 32]).public())
     }
 
     fn frame() -> Frame {

@@ -46,8 +46,8 @@ pub(crate) fn run(root: &Path, once: bool) -> Result<()> {
     }
     interrupt.check()?;
     step::step("verify what ran, offline", || verify(&fleet, &dir))?;
-    try_next(&fleet, &dir);
     if !once {
+        try_next(&fleet, &dir);
         println!("\nstays up until ctrl-c");
         interrupt.wait();
         println!("ending");

@@ -33,9 +33,19 @@ pub(crate) struct Programs {
 }
 
 /// Cargo in this repository.
+///
+/// Without the variables that the outer `cargo run` set for this program: build scripts (ring's among them) look at them,
+/// and everything would be built anew each time that xtask and a plain `cargo build` take turns.
 pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
+    for (name, _) in std::env::vars_os() {
+        let ours =
+            name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if ours {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

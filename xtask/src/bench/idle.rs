@@ -17,6 +17,15 @@ const WATCHED: Duration = Duration::from_secs(120);
 /// Between two looks at the memory; reading `/proc` costs the agent nothing.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// The last line of the output, for programs.
+#[derive(Debug, serde::Serialize)]
+struct Line {
+    bench: &'static str,
+    rss_mb: f64,
+    pss_mb: f64,
+    cpu_percent: f64,
+}
+
 /// Measures.
 pub(super) fn run(root: &Path, dev: bool) -> Result<()> {
     let interrupt = Interrupt::listen()?;
@@ -47,13 +56,8 @@ pub(super) fn run(root: &Path, dev: bool) -> Result<()> {
     );
     println!("   program on disk  {:>8.2} MB", size as f64 / 1_000_000.0);
     println!();
-    let json = serde_json::json!({
-        "bench": "idle",
-        "rss_mb": round(rss, 2),
-        "pss_mb": round(pss, 2),
-        "cpu_percent": round(percent, 4),
-    });
-    println!("{json}");
+    let line = Line { bench: "idle", rss_mb: round(rss, 2), pss_mb: round(pss, 2), cpu_percent: round(percent, 4) };
+    println!("{}", serde_json::to_string(&line)?);
     Ok(())
 }
 

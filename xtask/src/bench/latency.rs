@@ -49,6 +49,18 @@ impl Times {
     }
 }
 
+/// The last line of the output, for programs.
+#[derive(Debug, serde::Serialize)]
+struct Line {
+    bench: &'static str,
+    shell_p50_ms: f64,
+    shell_p95_ms: f64,
+    plugin_p50_ms: f64,
+    plugin_p95_ms: f64,
+    spawn_p50_ms: f64,
+    ws_echo_p50_ms: f64,
+}
+
 /// Measures.
 pub(super) fn run(root: &Path, dev: bool) -> Result<()> {
     let interrupt = Interrupt::listen()?;
@@ -110,16 +122,16 @@ pub(super) fn run(root: &Path, dev: bool) -> Result<()> {
         echo.ms(50)
     );
     println!();
-    let json = serde_json::json!({
-        "bench": "latency",
-        "shell_p50_ms": round(shell.ms(50), 3),
-        "shell_p95_ms": round(shell.ms(95), 3),
-        "plugin_p50_ms": round(plugin.ms(50), 3),
-        "plugin_p95_ms": round(plugin.ms(95), 3),
-        "spawn_p50_ms": round(spawn.ms(50), 3),
-        "ws_echo_p50_ms": round(echo.ms(50), 3),
-    });
-    println!("{json}");
+    let line = Line {
+        bench: "latency",
+        shell_p50_ms: round(shell.ms(50), 3),
+        shell_p95_ms: round(shell.ms(95), 3),
+        plugin_p50_ms: round(plugin.ms(50), 3),
+        plugin_p95_ms: round(plugin.ms(95), 3),
+        spawn_p50_ms: round(spawn.ms(50), 3),
+        ws_echo_p50_ms: round(echo.ms(50), 3),
+    };
+    println!("{}", serde_json::to_string(&line)?);
     Ok(())
 }
 

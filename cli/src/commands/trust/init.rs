@@ -90,7 +90,7 @@ impl Init {
             keys: made
                 .iter()
                 .zip(KEYS)
-                .map(|((name, role, key), (_, _, purpose))| view(name, *role, &key.public(), purpose))
+                .map(|((name, role, key), (_, _, purpose))| view(name, *role, key.public(), purpose))
                 .collect(),
             published: publish,
         };

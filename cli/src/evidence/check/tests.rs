@@ -45,7 +45,7 @@ struct Case {
 }
 
 fn id(key: &SecretKey) -> InstanceId {
-    InstanceId::of(&key.public())
+    InstanceId::of(key.public())
 }
 
 fn output() -> KeptOutput {
