@@ -10,6 +10,7 @@ use orderly_signing::sign::{sign_approval, sign_statement};
 use orderly_signing::statement::{Build, Predicate};
 use orderly_signing::{Digest, SecretKey};
 use orderly_wire::http::plugin::PluginView;
+use orderly_wire::http::problem::Problem;
 use reqwest::Method;
 
 use crate::api::now_ms;
@@ -132,11 +133,20 @@ impl Fleet {
     /// Where the server refuses one of them.
     pub fn publish_package(&self, package: &Package, approval: &Approval) -> PluginView {
         let view = self.api.push(package.tar()).unwrap_or_else(|problem| panic!("{problem:?}"));
-        let envelope = sign_approval(approval, &self.trust.vetting).expect("an approval within bounds").to_json();
-        let path = format!("/v1/plugins/{}/{}/approval", view.name, view.version);
-        let answer: Result<serde_json::Value, _> =
-            self.api.send_bytes(Method::PUT, &path, "application/json", envelope);
-        answer.unwrap_or_else(|problem| panic!("{problem:?}"));
+        self.approve(&view, approval, &self.trust.vetting).unwrap_or_else(|problem| panic!("{problem:?}"));
         view
+    }
+
+    /// Uploads an approval signed by this key.
+    ///
+    /// # Errors
+    /// The problem that the server answers.
+    ///
+    /// # Panics
+    /// Where the approval is out of bounds.
+    pub fn approve(&self, view: &PluginView, approval: &Approval, key: &SecretKey) -> Result<(), Box<Problem>> {
+        let envelope = sign_approval(approval, key).expect("an approval within bounds").to_json();
+        let path = format!("/v1/plugins/{}/{}/approval", view.name, view.version);
+        self.api.send_bytes::<serde_json::Value>(Method::PUT, &path, "application/json", envelope).map(|_| ())
     }
 }

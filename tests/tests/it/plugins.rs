@@ -1,13 +1,18 @@
 //! The public commands on this machine's own data, through the whole house.
 
 use orderly_model::report::{FindingVerdict, Report};
+use orderly_signing::approval::Approval;
 use orderly_signing::verify::verify_receipt;
-use orderly_signing::{Digest, InstanceId};
+use orderly_signing::{Digest, InstanceId, SecretKey};
 use orderly_tests::agent::Agent;
+use orderly_tests::api::now_ms;
 use orderly_tests::fleet::Fleet;
 use orderly_tests::orders::Work;
+use orderly_tests::packages::Package;
+use orderly_tests::trust::new_key;
 use orderly_tests::wait::SOON;
 use orderly_wire::http::invocation::Targets;
+use orderly_wire::http::plugin::PluginDetail;
 use orderly_wire::http::task::TaskDetail;
 
 fn report_of(fleet: &Fleet, id: &InstanceId, task: &TaskDetail) -> Report {
@@ -84,7 +89,7 @@ fn a_read_only_plugin_goes_out_with_the_servers_signature_alone() {
 fn a_plugin_that_was_not_approved_is_refused() {
     let fleet = Fleet::start();
     let agent = fleet.agent("agent");
-    let package = orderly_tests::packages::Package::of("hello", &fleet.trust.publisher);
+    let package = Package::of("hello", &fleet.trust.publisher);
     let view = fleet.api.push(package.tar()).unwrap();
     let request = Work::plugin(&view, &[]).signed(std::slice::from_ref(&agent.id), &fleet.trust.operator);
     // The server may refuse at once; where it sends the order, the instance refuses it.
@@ -97,12 +102,70 @@ fn a_plugin_that_was_not_approved_is_refused() {
     }
 }
 
+/// Uploads a bent approval. The server may refuse it; where it does not, the instance refuses the order by this check.
+fn refused(bend: impl FnOnce(&mut Approval), key: Option<SecretKey>, check: &str) {
+    let fleet = Fleet::start();
+    let agent = fleet.agent("agent");
+    let package = Package::of("hello", &fleet.trust.publisher);
+    let view = fleet.api.push(package.tar()).unwrap();
+    let mut approval = package.approval(&fleet.trust.publisher);
+    bend(&mut approval);
+    match fleet.approve(&view, &approval, key.as_ref().unwrap_or(&fleet.trust.vetting)) {
+        Err(problem) => {
+            println!("the server refuses: {problem:?}");
+            assert!((400..500).contains(&problem.status), "{problem:?}");
+            let view: PluginDetail = fleet.api.get(&format!("/v1/plugins/{}/{}", view.name, view.version)).unwrap();
+            assert!(!view.view.approved && view.approval.is_none(), "half done: {view:?}");
+        }
+        Ok(()) => {
+            let (_, task) = crate::native::run(&fleet, &agent.id, &Work::plugin(&view, &[]));
+            println!("the instance refuses: {:?} {:?}", task.view.check, task.view.reason);
+            assert_eq!(
+                (task.view.status.as_str(), task.view.check.as_deref()),
+                ("Invalid", Some(check)),
+                "{:?}",
+                task.view
+            );
+        }
+    }
+    // The honest approval works afterwards.
+    let mut honest = package.approval(&fleet.trust.publisher);
+    honest.revision += 1;
+    fleet.approve(&view, &honest, &fleet.trust.vetting).unwrap();
+    let (_, task) = crate::native::run(&fleet, &agent.id, &Work::plugin(&view, &[]));
+    assert_eq!(task.view.status, "Success", "{:?}", task.view);
+}
+
+#[test]
+fn revoked_publisher() {
+    refused(|approval| approval.publishers = vec![new_key().public().clone()], None, "publisher");
+}
+
+#[test]
+fn component_swapped_under_an_approved_name() {
+    refused(|approval| approval.component = Digest::of(b"another component"), None, "catalogue");
+}
+
+#[test]
+fn an_approval_that_is_over() {
+    refused(
+        |approval| (approval.issued_ms, approval.expires_ms) = (now_ms() - 9000, now_ms() - 1000),
+        None,
+        "catalogue",
+    );
+}
+
+#[test]
+fn an_approval_by_a_stranger() {
+    refused(|_| {}, Some(new_key()), "catalogue");
+}
+
 #[test]
 fn manifest_asking_more_than_was_approved() {
     let fleet = Fleet::start();
     let agent = fleet.agent("agent");
     let publisher = &fleet.trust.publisher;
-    let package = orderly_tests::packages::Package::of("os-audit", publisher);
+    let package = Package::of("os-audit", publisher);
     let mut approval = package.approval(publisher);
     let mut less = package.read_manifest().capabilities;
     (less.files_read, less.files_privileged) = (Vec::new(), false);
