@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod attacks;
+mod attacks_plugins;
 mod bad_input;
 mod command_line;
 mod ending;
