@@ -77,13 +77,12 @@ impl<'f> System<'f> {
 
     /// Sockets that wait for others, of all four kinds; a kind that the kernel lacks is left out.
     ///
-    /// Asked of the first process: `/proc/net` is a link to whoever looks, which no grant can name and which may live in a
-    /// network of its own.
+    /// `/proc/net` is the network of whoever looks: the one in which the agent lives.
     pub(crate) fn listening(&self) -> Read<&[sockets::Socket]> {
         kept(&self.listening, || {
             let mut all = Vec::new();
             for (protocol, required) in [("tcp", true), ("tcp6", false), ("udp", false), ("udp6", false)] {
-                match self.text(&format!("/proc/1/net/{protocol}")) {
+                match self.text(&format!("/proc/net/{protocol}")) {
                     Ok(text) => all.extend(sockets::listening(protocol, &text)),
                     Err(why) if required => return Err(why),
                     Err(_) => {}

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 
@@ -51,10 +51,19 @@ pub(crate) fn resolve_parent(directory: impl AsFd, path: &str) -> io::Result<(Re
 }
 
 /// The path of an open directory or file, without links, as the kernel knows it now.
+///
+/// One link keeps its name: `/proc/net` is by its definition (proc(5)) a link to the network of whoever looks, so that no
+/// grant could name what it leads to. What lies in *this* process's own `/proc/PID/net` is called `/proc/net/…`.
 pub(crate) fn path_of(descriptor: impl AsFd) -> io::Result<PathBuf> {
     let link = format!("/proc/self/fd/{}", descriptor.as_fd().as_raw_fd());
     let path = rustix::fs::readlinkat(CWD, link, Vec::new())?;
-    String::from_utf8(path.into_bytes()).map(PathBuf::from).map_err(|_| io::Error::from_raw_os_error(libc::EILSEQ))
+    let path = String::from_utf8(path.into_bytes()).map(PathBuf::from);
+    let path = path.map_err(|_| io::Error::from_raw_os_error(libc::EILSEQ))?;
+    Ok(match path.strip_prefix(format!("/proc/{}/net", std::process::id())) {
+        Ok(rest) if rest.as_os_str().is_empty() => PathBuf::from("/proc/net"),
+        Ok(rest) => Path::new("/proc/net").join(rest),
+        Err(_) => path,
+    })
 }
 
 /// Opens the very thing that was resolved. Only regular files and directories: anything else could block or act.
@@ -86,6 +95,19 @@ mod tests {
     use super::*;
     use std::io::Read as _;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn the_network_that_this_process_sees_has_one_name() {
+        let own = File::open("/proc/net").unwrap();
+        assert_eq!(path_of(&own).unwrap().as_os_str(), "/proc/net");
+        assert_eq!(resolve(&own, "tcp", true).unwrap().path, Path::new("/proc/net/tcp"));
+        let parent = format!("/proc/{}/net", std::os::unix::process::parent_id());
+        assert_eq!(path_of(File::open(&parent).unwrap()).unwrap(), Path::new(&parent));
+        assert_eq!(
+            path_of(File::open("/proc/self").unwrap()).unwrap(),
+            Path::new(&format!("/proc/{}", std::process::id()))
+        );
+    }
 
     #[test]
     fn links_are_followed_beneath_and_nowhere_else() {

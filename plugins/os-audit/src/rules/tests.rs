@@ -34,7 +34,7 @@ fn good() -> FakeFiles {
         .with("/etc/crontab", "")
         .with("/etc/ssh/sshd_config", "PasswordAuthentication no\n")
         .with_mode("/etc/ssh/ssh_host_ed25519_key", "", 0o600, 0, 0)
-        .with("/proc/1/net/tcp", "header\n 0: 0100007F:18EB 00000000:0000 0A 0:0 0:0 0 0 0 1\n");
+        .with("/proc/net/tcp", "header\n 0: 0100007F:18EB 00000000:0000 0A 0:0 0:0 0 0 0 1\n");
     for (name, value) in [
         ("kernel/randomize_va_space", "2\n"),
         ("kernel/kptr_restrict", "1\n"),
@@ -104,7 +104,7 @@ fn each_fault_fails_its_rule_alone() {
     let sshd = |text: &str| good().with("/etc/ssh/sshd_config", format!("PasswordAuthentication no\n{text}\n"));
     let passwd = |text: &str| good().with("/etc/passwd", format!("root:x:0:0::/root:/bin/sh\n{text}\n"));
     let sudo = |text: &str| good().with_mode("/etc/sudoers", format!("Defaults use_pty\n{text}\n"), 0o440, 0, 0);
-    let socket = |line: &str| good().with("/proc/1/net/tcp", format!("header\n 0: {line} 0:0 0A 0:0 0:0 0 0 0 1\n"));
+    let socket = |line: &str| good().with("/proc/net/tcp", format!("header\n 0: {line} 0:0 0A 0:0 0:0 0 0 0 1\n"));
     let cases: Vec<(FakeFiles, &[&str])> = vec![
         (sshd("PermitRootLogin yes"), &["SSH-01"]),
         (sshd("Match Address 10.0.0.0/8\nPermitRootLogin yes"), &["SSH-01"]),
