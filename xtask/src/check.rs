@@ -47,16 +47,63 @@ pub(crate) fn lint(root: &Path) -> Result<()> {
     })
 }
 
-/// Advisories and licences of all dependencies. Needs the network for the advisories, and cargo-deny.
+/// Licences, sources and bans of all dependencies, and the advisories on them. Gets cargo-deny where it is missing. The
+/// advisories are the one part that needs more than a package registry: where their database cannot be reached that part is
+/// said to be skipped, with what git answered.
 pub(crate) fn deny(root: &Path) -> Result<()> {
-    if !is_installed("deny") {
-        println!(
-            "== advisories and licences\n   skipped: cargo-deny is not installed (`cargo install cargo-deny --locked`)"
-        );
-        return Ok(());
+    let tools = crate::programs::target(root).join("tools");
+    let program = tools.join("bin").join("cargo-deny");
+    if !is_installed("deny") && !program.exists() {
+        step::step("cargo-deny, once", || {
+            // Unoptimised: it runs for a second and would take minutes to optimise.
+            let mut install = cargo(root);
+            install.args([
+                "install",
+                "cargo-deny",
+                "--version",
+                DENY_VERSION,
+                "--locked",
+                "--debug",
+                "--quiet",
+                "--root",
+            ]);
+            step::run(install.arg(&tools))
+        })?;
     }
-    step::step("advisories and licences", || step::run(cargo(root).args(["deny", "--locked", "check"])))
+    let deny = || {
+        let mut command = if program.exists() { Command::new(&program) } else { Command::new("cargo") };
+        command.current_dir(root).args(if program.exists() {
+            &["--locked", "check"][..]
+        } else {
+            &["deny", "--locked", "check"]
+        });
+        command
+    };
+    step::step("licences, sources and bans", || {
+        // It reads the manifests of all targets' dependencies, which nothing else has brought here yet.
+        step::run(cargo(root).args(["fetch", "--locked", "--quiet"]))?;
+        step::run(deny().args(["--hide-inclusion-graph", "licenses", "sources", "bans"]))
+    })?;
+    let fetched = Command::new("git")
+        .args(["ls-remote", "--exit-code", "https://github.com/RustSec/advisory-db", "HEAD"])
+        .stdin(Stdio::null())
+        .output();
+    let unreachable = match fetched {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(error.to_string()),
+    };
+    match unreachable {
+        None => step::step("advisories", || step::run(deny().arg("advisories"))),
+        Some(why) => {
+            println!("== advisories\n   skipped: their database cannot be reached from here: {why}");
+            Ok(())
+        }
+    }
 }
+
+/// The release of cargo-deny that is installed where there is none.
+const DENY_VERSION: &str = "0.20.2";
 
 /// Whether cargo has this sub-command.
 pub(crate) fn is_installed(command: &str) -> bool {
