@@ -135,6 +135,9 @@ impl Fleet {
         let (server, address) = serve(&self.path("server"), &self.address.to_string());
         assert_eq!(address, self.address);
         self.server = Some(server);
+        // The old client may hold connections to the server that was killed, and would send the next request into one.
+        let (base, ca) = (format!("https://{address}"), self.ca_pem());
+        self.api = Api::new(self.runtime.handle(), &base, &self.token, &ca);
     }
 
     /// Enrols a real agent and starts it.
