@@ -15,6 +15,11 @@ mod tests;
 
 pub use pump::{PumpEnd, pump};
 
+/// Most segments of each half of what is kept under a cap of `cap` bytes: enough for streams that alternate line by line.
+pub const fn segments_max(cap: u32) -> usize {
+    1_024 + cap as usize / 128
+}
+
 /// Which of the two streams bytes came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -79,12 +84,15 @@ pub struct Kept {
 
 /// Builds a [`Kept`]. Memory is at most proportional to the cap.
 pub struct Keeper {
+    /// Most segments of the head, and of the tail. Without it two streams that alternate byte by byte would cost, kept
+    /// and told, some forty times their bytes.
+    segments_max: usize,
     head_cap: usize,
     tail_cap: usize,
     head: Vec<Segment>,
     head_bytes: usize,
     tail: VecDeque<u8>,
-    /// Streams of the bytes in `tail`, run-length coded: at most one run per byte.
+    /// Streams of the bytes in `tail`, run-length coded.
     runs: VecDeque<(Stream, usize)>,
     stdout_bytes: u64,
     stderr_bytes: u64,
@@ -92,11 +100,14 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps at most `cap` bytes: half of them from the start, half from the end.
+    /// Keeps at most `cap` bytes: half of them from the start, half from the end, each half in at most
+    /// [`segments_max`] segments.
     pub fn new(cap: u32) -> Self {
+        let segments_max = segments_max(cap);
         let cap = cap as usize;
         let head_cap = cap / 2;
         Self {
+            segments_max,
             head_cap,
             tail_cap: cap - head_cap,
             head: Vec::new(),
@@ -123,6 +134,9 @@ impl Keeper {
         };
         *count = count.saturating_add(bytes.len() as u64);
 
+        if self.head.len() == self.segments_max && self.head.last().is_some_and(|last| last.stream != stream) {
+            self.head_cap = self.head_bytes;
+        }
         let (first, rest) = bytes.split_at(bytes.len().min(self.head_cap - self.head_bytes));
         self.head_bytes += first.len();
         append(&mut self.head, stream, first);
@@ -139,6 +153,9 @@ impl Keeper {
         match self.runs.back_mut() {
             Some((last, length)) if *last == stream => *length += bytes.len(),
             _ => self.runs.push_back((stream, bytes.len())),
+        }
+        if self.runs.len() > self.segments_max {
+            self.drop_front(self.runs.front().map_or(0, |(_, length)| *length));
         }
     }
 

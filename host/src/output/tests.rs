@@ -73,6 +73,21 @@ fn memory_stays_within_the_cap_however_the_streams_alternate() {
     assert_eq!(keeper.finish().dropped_bytes, 99_000);
 }
 
+#[test]
+fn streams_that_alternate_byte_by_byte_do_not_multiply_what_is_kept() {
+    let cap = 1 << 20;
+    let mut keeper = Keeper::new(cap);
+    for number in 0..2 * cap {
+        keeper.push(if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr }, b"x");
+    }
+    keeper.push(Stream::Stdout, b"the end");
+    let kept = keeper.finish();
+    assert!(kept.head.len() <= segments_max(cap) && kept.tail.len() <= segments_max(cap));
+    assert_eq!(kept.tail.last().unwrap().bytes, b"the end");
+    let bytes = kept.head.iter().chain(&kept.tail).map(|segment| segment.bytes.len() as u64).sum::<u64>();
+    assert_eq!(bytes + kept.dropped_bytes, kept.total_bytes);
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn the_pump_reads_both_pipes_to_their_end() {
     use std::io::Write as _;
