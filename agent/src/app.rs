@@ -14,13 +14,13 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::artifacts::Artifacts;
-use crate::clock::local_ms;
+use crate::clock::{effective_ms, floor_after_keyring, local_ms};
 use crate::config::{self, Config, ConfigError};
 use crate::desk::{Deps, Desk, LIVE_QUEUE};
 use crate::directory::{Directory, DirectoryError};
 use crate::identity::{self, Identity, IdentityError};
 use crate::journal::{Expect, Found, Journal, JournalError};
-use crate::{facts, link, shutdown};
+use crate::{facts, journal, link, shutdown};
 
 /// The agent cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -60,10 +60,18 @@ pub(crate) async fn run(data: &Path, config: Option<&Path>) -> Result<(), RunErr
     let path = config.map_or_else(|| data.join(config::NAME), PathBuf::from);
     let config = Config::load(&path, config.is_some()).map_err(RunError::Config)?;
     let identity = Rc::new(Identity::load(&directory).map_err(RunError::Identity)?);
-    let (journal, found) = Journal::open(directory.path(), Expect::Existing, local_ms()).map_err(RunError::Journal)?;
+    let keyring = identity::keyring(&directory, &identity.pins.root, local_ms()).map_err(RunError::Identity)?;
+    // The keyring that came with the enrolment counts for the floor as each later one does, and a journal that is lost or
+    // damaged is distrusted from no earlier time than that.
+    let floor_ms = floor_after_keyring(0, &keyring);
+    let (mut journal, found) = Journal::open(directory.path(), Expect::Existing, effective_ms(local_ms(), floor_ms))
+        .map_err(RunError::Journal)?;
     tell(&found);
-    let now_ms = local_ms().max(journal.floor_ms());
-    let keyring = identity::keyring(&directory, &identity.pins.root, now_ms).map_err(RunError::Identity)?;
+    if floor_ms > journal.floor_ms()
+        && let Err(error) = journal.append(&[journal::floor(floor_ms)])
+    {
+        tracing::warn!(error = %crate::exec::chain(&error), "the clock's floor is not recorded");
+    }
     let program =
         std::env::current_exe().map_err(|source| RunError::System { doing: "its own program is not found", source })?;
     let trees = Trees::probe(identity.id().as_str(), &program).map_err(RunError::Trees)?;

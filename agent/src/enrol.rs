@@ -1,7 +1,8 @@
 //! Enrolment: from an activation code to an instance with a key, an id and pinned trust.
 //!
 //! Owns the exchange and its order: pinned TLS first, then the key (made once, used again after a failure), the proof,
-//! the keyring under the pinned root, the journal, and the identity last. A crash anywhere leaves "not enrolled".
+//! the keyring under the pinned root, the journal, and the identity last. A crash anywhere leaves "not enrolled", or for an
+//! instance that enrols anew under another root a keyring that does not verify: then it enrols once more.
 
 use std::path::PathBuf;
 
@@ -124,7 +125,9 @@ pub(crate) async fn enrol(request: Enrolment) -> Result<Pins, EnrolError> {
         return Err(EnrolError::OtherInstance { said: enrolled.instance, own });
     }
     let now_ms = local_ms();
-    let keyring = verify_keyring(&enrolled.keyring, &request.root, 0, now_ms).map_err(EnrolError::Keyring)?;
+    // Enrolling anew is no way back to an old keyring of the same root, whose keys may have been taken out since.
+    let seen = identity::keyring(&directory, &request.root, now_ms).map_or(0, |keyring| keyring.revision);
+    let keyring = verify_keyring(&enrolled.keyring, &request.root, seen, now_ms).map_err(EnrolError::Keyring)?;
     identity::save_keyring(&directory, &keyring).map_err(EnrolError::Identity)?;
     // An instance that was enrolled may have run orders: where its journal is lost, that is not forgotten.
     let expect = if enrolled_before { Expect::Existing } else { Expect::Fresh };

@@ -170,7 +170,7 @@ impl Journal {
                 let aside = directory.join(format!("{NAME}.corrupt-{now_ms}"));
                 // A second name for it: it keeps the first until the new file is whole and takes that over.
                 std::fs::hard_link(&path, &aside).map_err(failed("set aside"))?;
-                index.distrust_before_ms = Some(now_ms);
+                index.distrust_before_ms = Some(now_ms.max(index.floor_ms));
                 // Sequence numbers may have been used in the damaged part: leave a gap that no agent fills.
                 index.next_seq += 1_000_000;
                 let old = File::open(&aside).map_err(failed("read"))?;

@@ -33,30 +33,42 @@ const HELD_MAX_BYTES: u64 = 32 * 1024 * 1024;
 /// Offers whose content is being fetched, or waits for that.
 const CHECKING_MAX: usize = 64;
 
+/// How the bytes begin over which the digest of an order goes. Sent bare they would be refused under that very digest, and
+/// the receipt would be one about the order.
+const PAE_HEAD: &[u8] = b"DSSEv1 ";
+
 /// Room in the journal that is always set aside for refusals and stops.
 const HEADROOM_BYTES: u64 = 32 * 1024;
 
-/// What the bytes of an offer say of themselves. Believed of it: the digest.
+/// What the bytes of an offer say of themselves. Believed of it: the digest, and when an order with that digest ends,
+/// since the digest is over that too.
 struct Claims {
     digest: Digest,
     invocation: Option<String>,
+    /// 0 where no order with this digest can ever be accepted.
+    expires_ms: i64,
 }
 
 impl Claims {
     fn of(bytes: &[u8]) -> Self {
         let Ok(envelope) = Envelope::parse(bytes) else {
             // Not even an envelope: the server finds its offer again by the digest of what it sent.
-            return Self { digest: Digest::of(bytes), invocation: None };
+            return Self { digest: Digest::of(bytes), invocation: None, expires_ms: 0 };
         };
         let order = serde_json::from_slice::<Order>(&envelope.payload).ok();
-        let invocation = order.filter(|order| order.validate().is_ok()).map(|order| order.invocation);
-        Self { digest: envelope.digest(), invocation }
+        let order = order.filter(|order| order.validate().is_ok());
+        let expires_ms = order.as_ref().map_or(0, |order| order.expires_ms);
+        Self { digest: envelope.digest(), invocation: order.map(|order| order.invocation), expires_ms }
     }
 }
 
 impl Desk {
     /// Checks an offer, and accepts it, refuses it or does what its stop says.
     pub(super) async fn intake(self: Rc<Self>, offer: Offer) {
+        if offer.order.starts_with(PAE_HEAD) {
+            tracing::warn!("what is no order but has the digest of one is not answered");
+            return;
+        }
         let claims = Claims::of(&offer.order);
         if self.answered(&claims.digest) {
             return;
@@ -73,6 +85,10 @@ impl Desk {
         if let Action::Stop { order: target, invocation } = &order.action {
             self.state.borrow_mut().active.remove(&claims.digest);
             return self.stop(&order, *target, invocation);
+        }
+        if self.crowded(false) {
+            self.state.borrow_mut().active.remove(&claims.digest);
+            return;
         }
         let live = offer.live;
         let admitted = tokio::select! {
@@ -154,14 +170,20 @@ impl Desk {
         }
     }
 
-    /// Checks 6 to 8, with the content or the component at hand afterwards.
-    async fn admit(&self, order: &Verified<Order>, offer: Offer) -> Result<Job, Refused> {
+    /// Checks 6 to 8, with the content or the component at hand afterwards. A server can take its time with what it is
+    /// asked for, so all checks that time, keyring or journal decide are made again behind a fetch.
+    async fn admit(&self, order: &Verified<Order>, mut offer: Offer) -> Result<Job, Refused> {
         match &order.action {
             Action::Script { content, content_bytes, .. } => {
-                let admitted = self.gate(&self.state.borrow()).script(order, offer.content.as_deref())?;
-                let bytes = match offer.content {
+                let mut admitted = self.gate(&self.state.borrow()).script(order, offer.content.as_deref())?;
+                let bytes = match offer.content.take() {
                     Some(bytes) => bytes,
-                    None => self.fetched(*content, *content_bytes).await?,
+                    None => {
+                        let bytes = self.fetched(*content, *content_bytes).await?;
+                        let order = self.verified(&offer)?;
+                        admitted = self.gate(&self.state.borrow()).script(&order, Some(&bytes))?;
+                        bytes
+                    }
                 };
                 order.check_content(&bytes)?;
                 Ok(Job::script(order, admitted, bytes))
@@ -172,7 +194,9 @@ impl Desk {
                 let (digest, bytes) = (admitted.plugin.component, admitted.component_bytes);
                 let fetched = self.artifacts.component(digest, bytes).await;
                 fetched.map_err(|error| Refused::because(Check::Content, chain(&error)))?;
-                Ok(Job::plugin(order, admitted))
+                let order = self.verified(&offer)?;
+                let admitted = self.gate(&self.state.borrow()).plugin(&order, offer.plugin.as_ref())?;
+                Ok(Job::plugin(&order, admitted))
             }
             Action::Stop { .. } => Err(Refused::because(Check::Payload, "a stop is not work")),
         }
@@ -263,6 +287,16 @@ impl Desk {
         Ok(())
     }
 
+    /// Whether so much waits to be told, or to be remembered, that an offer must stay without an answer. It is not recorded,
+    /// so that the server may offer it again; a refusal that could be forgotten while its order is in force is not given.
+    fn crowded(&self, unverified: bool) -> bool {
+        let crowded = self.state.borrow_mut().journal.crowded(unverified, local_ms());
+        if crowded {
+            tracing::warn!("an offer stays without an answer: the server does not acknowledge, or offers what nobody signed");
+        }
+        crowded
+    }
+
     /// Answers with a refusal. Where the disk is full the answer is at least sent.
     fn refuse(&self, claims: &Claims, order: Option<&Verified<Order>>, refused: &Refused) {
         let check = refused.check.map_or("none", Check::code);
@@ -270,7 +304,7 @@ impl Desk {
         let finished = self.refusal(claims.digest, claims.invocation.as_deref(), refused);
         let replayed = refused.check == Some(Check::Replay);
         let id = order.filter(|_| !replayed).map(|order| order.order.clone());
-        let expires_ms = order.map_or(0, |order| order.expires_ms);
+        let expires_ms = order.map_or(claims.expires_ms, |order| order.expires_ms);
         let seen = journal::seen(claims.digest, id, claims.invocation.clone(), local_ms(), expires_ms);
         self.answer(claims.digest, claims.invocation.clone(), vec![seen], ReportEvent::Finished(Box::new(finished)));
     }
@@ -291,8 +325,11 @@ impl Desk {
     }
 
     fn answer(&self, digest: Digest, invocation: Option<String>, mut records: Vec<Record>, event: ReportEvent) {
+        self.state.borrow_mut().active.remove(&digest);
+        if self.crowded(records.iter().any(Record::is_unverified)) {
+            return;
+        }
         let mut state = self.state.borrow_mut();
-        state.active.remove(&digest);
         let told = report(&state.journal, digest, invocation, event);
         records.push(told.clone());
         if let Err(error) = state.journal.append(&records) {
@@ -351,7 +388,7 @@ pub(super) fn report(journal: &Journal, order: Digest, invocation: Option<String
 }
 
 fn raised(state: &State, order: &Verified<Order>) -> Option<Record> {
-    let floor = floor_after_order(state.journal.floor_ms(), order, &state.keyring);
+    let floor = floor_after_order(state.journal.floor_ms(), order, &state.keyring, local_ms());
     (floor > state.journal.floor_ms()).then(|| journal::floor(floor))
 }
 

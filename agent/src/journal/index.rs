@@ -3,7 +3,7 @@
 //! Owns the rules by which a record changes what is known: one entry per order, the outbox, the floor. It never reads
 //! or writes the file; large things stay there and only their places are kept here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use orderly_host::platform::TreeIdentity;
 use orderly_signing::digest::Digest;
@@ -12,9 +12,9 @@ use orderly_wire::to_server::ReportEvent;
 use super::frame::Place;
 use super::record::Record;
 
-/// Refused orders without a good signature that are remembered: whoever sends more makes the agent forget these, never
-/// an order that was verified.
-const UNVERIFIED_MAX: usize = 10_000;
+/// Refused orders without a good signature that are remembered. Beyond it the agent forgets those that could not be
+/// accepted any more, and where that makes no room it answers no others.
+pub(super) const UNVERIFIED_MAX: usize = 10_000;
 
 /// Where one record lies: the payload and its place in the payload's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,18 +110,23 @@ impl Index {
         }
     }
 
+    /// How many orders are remembered that were not verified.
+    pub(crate) fn unverified(&self) -> usize {
+        self.entries.values().filter(|entry| entry.id.is_none()).count()
+    }
+
     /// Forgets the orders that could not start again even without their entry: ended, reported, expired for a clock at
     /// the floor, and answered more than `keep_ms` ago.
     pub(crate) fn forget(&mut self, now_ms: i64, keep_ms: i64) {
-        let waiting: Vec<Digest> = self.outbox.values().map(|(_, order)| *order).collect();
+        let waiting: HashSet<Digest> = self.outbox.values().map(|(_, order)| *order).collect();
         let floor_ms = self.floor_ms;
-        let unverified = self.entries.values().filter(|entry| entry.expires_ms == 0).count();
+        let unverified = self.unverified();
         self.entries.retain(|order, entry| {
             let young = now_ms.saturating_sub(entry.at_ms) < keep_ms;
             matches!(entry.state, State::Open)
                 || waiting.contains(order)
                 || entry.expires_ms > floor_ms
-                || (young && (entry.expires_ms > 0 || unverified <= UNVERIFIED_MAX))
+                || (young && (entry.id.is_some() || unverified < UNVERIFIED_MAX))
         });
         let entries = &self.entries;
         self.by_id.retain(|_, order| entries.contains_key(order));

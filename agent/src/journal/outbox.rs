@@ -5,9 +5,15 @@
 use orderly_signing::digest::Digest;
 use orderly_wire::to_server::{Finished, KeptOutput, Report, ReportEvent};
 
-use super::index::{At, Entry, State};
+use super::index::{At, Entry, State, UNVERIFIED_MAX};
 use super::record::{Acked, Record};
-use super::{COMPACT_MIN_BYTES, Journal, JournalError, read_record};
+use super::{COMPACT_MIN_BYTES, Journal, JournalError, KEEP_MS, read_record};
+
+/// Reports that wait for an acknowledgement, at most: a server that never acknowledges fills no disk.
+pub(super) const UNTOLD_MAX: usize = 10_000;
+
+/// Bytes of the journal beyond which nothing new is taken on while reports wait.
+const UNTOLD_MAX_BYTES: u64 = 512 * 1024 * 1024;
 
 impl Journal {
     /// Tells a report that the disk did not take, for as long as this process lives. Only refusals are told so: what
@@ -33,6 +39,20 @@ impl Journal {
             self.compact(now_ms)?;
         }
         Ok(())
+    }
+
+    /// Whether a new answer must not be written: too much waits for a server that does not acknowledge, or the order is not
+    /// verified and too many of that kind are remembered that could still come again.
+    pub(crate) fn crowded(&mut self, unverified: bool, now_ms: i64) -> bool {
+        let untold = self.unacknowledged();
+        if untold >= UNTOLD_MAX || (untold > 0 && self.length >= UNTOLD_MAX_BYTES) {
+            return true;
+        }
+        if !unverified || self.index.unverified() < UNVERIFIED_MAX {
+            return false;
+        }
+        self.index.forget(now_ms, KEEP_MS);
+        self.index.unverified() >= UNVERIFIED_MAX
     }
 
     /// How many reports are not acknowledged.

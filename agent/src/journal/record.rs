@@ -31,6 +31,13 @@ pub(crate) enum Record {
     Floor(Floor),
 }
 
+impl Record {
+    /// Whether it is about an order that was not verified: whoever reaches the agent can make it write such records.
+    pub(crate) fn is_unverified(&self) -> bool {
+        matches!(self, Self::Seen(seen) if seen.id.is_none())
+    }
+}
+
 /// The opening of a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,7 +66,7 @@ pub(crate) struct Seen {
     pub invocation: Option<String>,
     /// When it was answered.
     pub at_ms: i64,
-    /// From when on it could not be accepted any more, whatever the journal says; 0 for an order that was not verified.
+    /// From when on it could not be accepted any more, whatever the journal says; 0 for what could not be accepted ever.
     pub expires_ms: i64,
     /// Whether a stop was asked for before this was written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

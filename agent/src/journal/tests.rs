@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use orderly_wire::to_server::{Finished, KeptOutput, ReportEvent};
 
+use super::index::Entry;
 use super::*;
 
 fn order(number: u8) -> Digest {
@@ -141,6 +142,63 @@ fn an_order_is_not_forgotten_while_a_clock_that_was_set_back_could_let_it_in_aga
     journal.append(&[floor(1000)]).unwrap();
     journal.compact(KEEP_MS * 2).unwrap();
     assert_eq!(journal.known(&order(1)), None);
+}
+
+/// A refusal of an order that was not verified: only its payload says when it ends.
+fn refuse(journal: &mut Journal, order: Digest, expires_ms: i64) {
+    let refused = told(journal, order, finished(0));
+    journal.append(&[seen(order, None, Some("t-1".to_owned()), 1, expires_ms), refused]).unwrap();
+    journal.acknowledge(journal.next_seq() - 1, 0).unwrap();
+}
+
+#[test]
+fn an_order_refused_with_its_signatures_stripped_is_not_forgotten_under_a_flood_and_run_later() {
+    let (_dir, mut journal) = fresh();
+    refuse(&mut journal, order(1), 1_000_000);
+    let junk = Entry { id: None, ..journal.index.entries.get(&order(1)).unwrap().clone() };
+    let flood = |journal: &mut Journal, expires_ms: i64| {
+        for number in 0..index::UNVERIFIED_MAX as u32 {
+            let digest = Digest::of(&[&expires_ms.to_le_bytes()[..], &number.to_le_bytes()].concat());
+            journal.index.entries.insert(digest, Entry { expires_ms, ..junk.clone() });
+        }
+    };
+    flood(&mut journal, 0);
+    assert!(!journal.crowded(true, 2), "what could never be accepted makes room");
+    assert_eq!(journal.index.entries.len(), 1);
+    journal.compact(KEEP_MS * 2).unwrap();
+    assert_eq!(journal.known(&order(1)), Some(Known::Ended), "its receipt says that it was refused");
+    flood(&mut journal, 2_000_000);
+    assert!(journal.crowded(true, KEEP_MS * 2), "no receipt for what could not be remembered");
+    assert!(!journal.crowded(false, KEEP_MS * 2), "orders that were verified are not kept out");
+    assert_eq!(journal.known(&order(1)), Some(Known::Ended));
+}
+
+#[test]
+fn a_server_that_never_acknowledges_does_not_fill_the_disk() {
+    let (_dir, mut journal) = fresh();
+    accept(&mut journal, 1);
+    assert!(!journal.crowded(false, 0));
+    let Some((seq, told)) = journal.index.outbox.last_key_value().map(|(seq, told)| (*seq, *told)) else { panic!() };
+    journal.index.outbox.extend((0..outbox::UNTOLD_MAX as u64).map(|more| (seq + more, told)));
+    assert!(journal.crowded(false, 0));
+    journal.acknowledge(u64::MAX, 0).unwrap();
+    journal.index.outbox.clear();
+    assert!(!journal.crowded(false, 0));
+}
+
+#[test]
+fn a_damaged_journal_is_distrusted_from_its_floor_where_the_clock_was_set_back() {
+    let (dir, mut journal) = fresh();
+    journal.append(&[floor(7000)]).unwrap();
+    let damaged = usize::try_from(journal.length).unwrap() + 40;
+    accept(&mut journal, 1);
+    accept(&mut journal, 2);
+    drop(journal);
+    let path = dir.path().join(NAME);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[damaged] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(open(dir.path()).0.distrust_before_ms(), Some(7000), "the clock says 5000");
 }
 
 #[test]

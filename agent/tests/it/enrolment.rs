@@ -60,6 +60,19 @@ async fn an_enrolled_instance_enrols_again_only_when_forced_and_keeps_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn enrolling_anew_is_no_way_back_to_an_old_keyring() {
+    let fleet = Fleet::new().await;
+    let (old, new) = (fleet.keyring(1, &fleet.operator), fleet.keyring(2, &fleet.operator));
+    fleet.server.with(|state| state.keyring = new);
+    fleet.enrol().await;
+    fleet.server.with(|state| state.keyring = old);
+    let mut again = fleet.enrol_command("right", fleet.server.ca, fleet.fingerprint());
+    again.arg("--force");
+    let told = refused(again).await;
+    assert!(told.contains("revision 1, 2 was already seen"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_cannot_be_reached_is_told_with_its_address() {
     let fleet = Fleet::new().await;
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_orderly-agent"));

@@ -80,6 +80,50 @@ async fn a_native_order_that_only_the_server_signed_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn content_that_is_held_back_until_the_operator_is_taken_out_is_not_run() {
+    let fleet = Fleet::linked().await;
+    let text = b"echo held back";
+    let held = fleet.order(script(text));
+    fleet.server.with(|state| {
+        state.hold = true;
+        state.blobs.insert(Digest::of(text).to_string(), text.to_vec());
+    });
+    let held = fleet.offer(&held, None);
+    fleet.server.until("a request for the content", |state| (state.asked > 0).then_some(())).await;
+    let keyring = fleet.keyring(2, &SecretKey::from_seed([9; 32]));
+    fleet.server.send(ToAgent::Keyring(orderly_wire::to_agent::KeyringUpdate { keyring }));
+    // An order with its content at hand shows that the new keyring is in force.
+    refused(&fleet, &signed(&fleet, |_| {}), |_| {}, "signature").await;
+    fleet.server.with(|state| state.hold = false);
+    let outcome = fleet.ended(held).await;
+    assert_eq!((outcome.status(), outcome.check()), ("Invalid", "signature"), "{}", outcome.reason());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_is_not_pushed_to_the_keyrings_expiry_by_a_stop_of_the_stolen_dispatch_key() {
+    let fleet = Fleet::linked().await;
+    let task = fleet.script("while :; do sleep 0.05; done", |_| {});
+    fleet.accepted(task).await;
+    let mut stop = fleet.order(Action::Stop { order: task, invocation: "t-1".to_owned() });
+    (stop.issued_ms, stop.expires_ms) = (now_ms() + 3_000_000, now_ms() + 3_100_000);
+    let envelope = sign_order(&stop, &fleet.dispatch).unwrap();
+    fleet.server.send(ToAgent::Offer(Box::new(fleet.offer_of(&envelope, None))));
+    assert_eq!(fleet.ended(task).await.status(), "Terminated");
+    assert_eq!(fleet.outcome("true", |_| {}).await.status(), "Success", "an honest order looks expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bare_bytes_under_an_orders_signature_get_no_receipt_in_its_name() {
+    let fleet = Fleet::linked().await;
+    let order = signed(&fleet, |_| {});
+    let mut bare = fleet.offer_of(&order, Some(TEXT));
+    bare.order = order.pae();
+    fleet.server.send(ToAgent::Offer(Box::new(bare)));
+    fleet.server.send(ToAgent::Offer(Box::new(fleet.offer_of(&order, Some(TEXT)))));
+    assert_eq!(fleet.ended(order.digest()).await.status(), "Success");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_local_policy_narrows_what_the_fleet_allows() {
     let mut fleet = Fleet::new().await;
     fleet.enrol().await;

@@ -44,6 +44,10 @@ pub(crate) struct State {
     pub(crate) hello: Option<Hello>,
     pub(crate) reports: Vec<Report>,
     pub(crate) live: Vec<ToServer>,
+    /// Blobs are not given while this is set.
+    pub(crate) hold: bool,
+    /// Blobs that were asked for.
+    pub(crate) asked: usize,
     /// Reports are not acknowledged while this is set.
     pub(crate) mute: bool,
     outgoing: Option<mpsc::UnboundedSender<ToAgent>>,
@@ -150,6 +154,8 @@ impl Server {
             path => {
                 let proof = request.headers().get(INSTANCE_PROOF_HEADER).is_some();
                 let digest = path.strip_prefix("/agent/v1/blobs/").unwrap_or_default();
+                self.with(|state| state.asked += 1);
+                self.until("blobs to be given", |state| (!state.hold).then_some(())).await;
                 match self.with(|state| state.blobs.get(digest).cloned()) {
                     Some(bytes) if proof => Response::new(Full::new(bytes.into())),
                     _ => problem(StatusCode::NOT_FOUND, "there is no such blob"),
