@@ -24,7 +24,7 @@ use http::Responses;
 use process::Programs;
 
 /// Most calls that wait at once; more and the child is not worth serving.
-const CALLS_MAX: usize = 1_024;
+const CALLS_MAX: usize = 256;
 
 /// The broker of one run.
 pub(crate) struct Broker<'a> {

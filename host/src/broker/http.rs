@@ -17,16 +17,22 @@ use orderly_model::grant::Grants;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
 use super::address::is_public;
+use crate::capability::http::REQUEST_BODY_MAX_BYTES;
 use crate::frame::{Bytes, CHUNK_MAX_BYTES, HttpRefusal, HttpRequest, Reply};
 
 /// Most bytes of a response's body.
 const BODY_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Most responses of one run whose bodies are being read at once.
 const RESPONSES_MAX: usize = 64;
+/// Most requests of one run that wait for their response's head at once: each holds its body in this process.
+const REQUESTS_AT_ONCE_MAX: usize = 16;
+/// Most bytes that are buffered of one connection, a response's head among them.
+const BUFFER_MAX_BYTES: usize = 64 * 1024;
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// Most bytes of a request's URL.
@@ -50,11 +56,17 @@ const FORBIDDEN: &[&str] = &[
     "upgrade",
 ];
 
-/// The responses of one run whose bodies are not at their end.
-#[derive(Default)]
+/// The responses of one run whose bodies are not at their end, and the requests that have none yet.
 pub(super) struct Responses {
     open: Mutex<Open>,
     tls: OnceLock<TlsConnector>,
+    requests: Semaphore,
+}
+
+impl Default for Responses {
+    fn default() -> Self {
+        Self { open: Mutex::default(), tls: OnceLock::new(), requests: Semaphore::new(REQUESTS_AT_ONCE_MAX) }
+    }
 }
 
 #[derive(Default)]
@@ -131,16 +143,19 @@ struct Target {
 }
 
 async fn try_send(grants: &Grants, responses: &Responses, request: HttpRequest) -> Result<Reply, HttpRefusal> {
+    // Not waited for: a request that waits would hold its body too.
+    let too_many = |_| HttpRefusal::Protocol("too many requests wait for their responses".to_owned());
+    let _one = responses.requests.try_acquire().map_err(too_many)?;
     let target = parse(&request.url)?;
     let method = request.method.parse().map_err(|_| HttpRefusal::Denied)?;
     let asked = HttpTarget { scheme: target.scheme, host: &target.host, port: target.port, method };
     let rule = grants.capabilities().allows_http(&asked).ok_or(HttpRefusal::Denied)?;
-    let built = build(&target, &request)?;
+    let within = request.timeout_ms.map_or(HEAD_WITHIN, |asked| Duration::from_millis(asked.max(1)).min(HEAD_WITHIN));
+    let built = build(&target, request)?;
 
     let address = resolve(&target, rule.private).await?;
     let tcp = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(address)).await;
     let tcp = tcp.map_err(|_| HttpRefusal::TimedOut)?.map_err(|_| HttpRefusal::Refused)?;
-    let within = request.timeout_ms.map_or(HEAD_WITHIN, |asked| Duration::from_millis(asked.max(1)).min(HEAD_WITHIN));
     let exchange = async {
         match target.scheme {
             Scheme::Http => exchange(tcp, built).await,
@@ -186,10 +201,13 @@ fn parse(url: &str) -> Result<Target, HttpRefusal> {
     Ok(Target { scheme, host, port: authority.port_u16().unwrap_or(scheme.port()), path })
 }
 
-fn build(target: &Target, request: &HttpRequest) -> Result<http::Request<Full<bytes::Bytes>>, HttpRefusal> {
+fn build(target: &Target, request: HttpRequest) -> Result<http::Request<Full<bytes::Bytes>>, HttpRefusal> {
     let invalid = |reason: String| HttpRefusal::Invalid(reason);
     if request.headers.len() > HEADERS_MAX {
         return Err(invalid(format!("a request has at most {HEADERS_MAX} headers")));
+    }
+    if request.body.0.len() > REQUEST_BODY_MAX_BYTES {
+        return Err(invalid(format!("a request's body has at most {REQUEST_BODY_MAX_BYTES} bytes")));
     }
     let bracketed = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
     let host = if target.port == target.scheme.port() { bracketed } else { format!("{bracketed}:{}", target.port) };
@@ -212,7 +230,7 @@ fn build(target: &Target, request: &HttpRequest) -> Result<http::Request<Full<by
             _ => built = built.header(name, value.0.as_slice()),
         }
     }
-    built.body(Full::new(bytes::Bytes::from(request.body.0.clone()))).map_err(|error| invalid(error.to_string()))
+    built.body(Full::new(bytes::Bytes::from(request.body.0))).map_err(|error| invalid(error.to_string()))
 }
 
 /// An address to connect to. All that the name has must be granted: which one is used must not be luck.
@@ -238,7 +256,9 @@ async fn exchange(
     request: http::Request<Full<bytes::Bytes>>,
 ) -> Result<(http::Response<Incoming>, AbortHandle), HttpRefusal> {
     let protocol = |error: hyper::Error| HttpRefusal::Protocol(error.to_string());
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(protocol)?;
+    let mut client = hyper::client::conn::http1::Builder::new();
+    client.max_buf_size(BUFFER_MAX_BYTES);
+    let (mut sender, connection) = client.handshake(TokioIo::new(io)).await.map_err(protocol)?;
     // Ends with the body that it carries, or with the body's owner.
     let connection = AbortOnDrop(Some(tokio::spawn(async move { drop(connection.await) }).abort_handle()));
     let response = sender.send_request(request).await.map_err(protocol)?;

@@ -92,6 +92,42 @@ async fn what_cannot_start_says_which_step_failed() {
 }
 
 #[tokio::test]
+async fn a_program_whose_owner_keeps_it_from_opening_holds_nobody_up_and_does_not_start_later() {
+    for trees in both() {
+        let place = place();
+        let tree = trees.create(&unique("lease")).unwrap();
+        let (path, ran) = (place.directory.path().join("program"), place.directory.path().join("ran"));
+        std::fs::write(&path, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
+        rustix::fs::chmod(&path, rustix::fs::Mode::RWXU).unwrap();
+        // A write lease, as any owner of a file can take it: whoever opens the file waits until it is given back.
+        let mut owner = std::process::Command::new("python3");
+        owner.args(["-c", LEASE]).arg(&path).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let Ok(mut owner) = owner.spawn() else {
+            eprintln!("no python3 on this machine: not tried");
+            return;
+        };
+        std::io::Read::read_exact(owner.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let start = Instant::now();
+        let refused = spawn(Spec::new(&path), &tree);
+        assert!(matches!(refused, Err(SpawnError::Child { step: Step::Execute, .. })), "{refused:?}");
+        assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+        drop(owner.stdin.take());
+        owner.wait().unwrap();
+        tree.terminate(Duration::ZERO).await.unwrap();
+        assert!(tree.is_empty().unwrap() && !ran.exists(), "{:?}", trees.kind());
+    }
+}
+
+/// Takes a write lease on a file, says so, and gives it back only when its input ends.
+const LEASE: &str = "
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+os.write(1, b'x')
+sys.stdin.read()
+";
+
+#[tokio::test]
 async fn a_signal_is_told_from_a_code() {
     for trees in both() {
         let tree = trees.create(&unique("signal")).unwrap();

@@ -62,6 +62,43 @@ async fn a_granted_request_is_sent_and_its_body_comes_in_chunks() {
 }
 
 #[tokio::test]
+async fn a_flood_of_requests_to_a_server_that_never_answers_does_not_pile_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (grants, responses) = (grants("127.0.0.1", port, true), Responses::default());
+    let one = || {
+        let mut request = request(&format!("http://127.0.0.1:{port}/"));
+        request.body = Bytes(vec![0; REQUEST_BODY_MAX_BYTES]);
+        request.timeout_ms = Some(300);
+        send(&grants, &responses, request)
+    };
+    let many = all_at_once((0..40).map(|_| one())).await;
+    let refused = many.iter().filter(|reply| matches!(reply, Reply::HttpRefused(HttpRefusal::Protocol(_)))).count();
+    let waited = many.iter().filter(|reply| matches!(reply, Reply::HttpRefused(HttpRefusal::TimedOut))).count();
+    assert_eq!((waited, refused), (REQUESTS_AT_ONCE_MAX, 40 - REQUESTS_AT_ONCE_MAX));
+    // Their places are free again.
+    assert!(matches!(one().await, Reply::HttpRefused(HttpRefusal::TimedOut)));
+    let mut large = request("http://127.0.0.1/");
+    large.body = Bytes(vec![0; REQUEST_BODY_MAX_BYTES + 1]);
+    assert!(matches!(build(&parse("http://127.0.0.1/").unwrap(), large), Err(HttpRefusal::Invalid(_))));
+}
+
+/// Drives all of them at once to their ends.
+async fn all_at_once(all: impl Iterator<Item = impl Future<Output = Reply>>) -> Vec<Reply> {
+    let mut all: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
+    std::future::poll_fn(|context| {
+        for (one, reply) in all.iter_mut().filter(|(_, reply)| reply.is_none()) {
+            if let std::task::Poll::Ready(ended) = one.as_mut().poll(context) {
+                *reply = Some(ended);
+            }
+        }
+        if all.iter().all(|(_, reply)| reply.is_some()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    all.into_iter().filter_map(|(_, reply)| reply).collect()
+}
+
+#[tokio::test]
 async fn a_redirect_is_handed_back_and_not_followed() {
     let (port, server) = serve("HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n");
     let reply =
@@ -116,7 +153,7 @@ fn headers_that_steer_the_connection_are_refused() {
         let mut request = request("http://example.com/");
         request.headers =
             headers.iter().map(|(name, value)| ((*name).to_owned(), Bytes(value.as_bytes().to_vec()))).collect();
-        build(&target, &request).is_ok()
+        build(&target, request).is_ok()
     };
     assert!(with(&[("accept", "*/*"), ("Host", "example.com"), ("content-length", "0")]));
     for bad in [

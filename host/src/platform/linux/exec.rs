@@ -9,9 +9,16 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_long};
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::ended::{Ended, Exit, Usage};
 use crate::error::Step;
+
+/// How long a new process may take until its program is executed. Longer means a file system, or whoever holds a lease
+/// on a file, that lets it wait: the one who starts it must not wait with it. Less than a supervisor is given.
+const EXECUTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// `libc` has it in a type that is too small for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -30,6 +37,7 @@ pub(crate) struct Prepared {
     /// Resource, limit.
     limits: Vec<(c_int, u64)>,
     no_new_privileges: bool,
+    dies_with_parent: bool,
 }
 
 /// User, group and supplementary groups.
@@ -67,6 +75,7 @@ impl Prepared {
             ids: None,
             limits: Vec::new(),
             no_new_privileges: false,
+            dies_with_parent: false,
         })
     }
 
@@ -95,7 +104,14 @@ impl Prepared {
         self
     }
 
-    /// Starts the program, in `cgroup` where one is given. Waits until it was executed or has failed.
+    /// Has the kernel kill the program when this process ends before it.
+    pub(crate) fn dies_with_parent(mut self, on: bool) -> Self {
+        self.dies_with_parent = on;
+        self
+    }
+
+    /// Starts the program, in `cgroup` where one is given. Waits until it was executed or has failed, at most
+    /// [`EXECUTED_WITHIN`].
     pub(crate) fn start(self, cgroup: Option<BorrowedFd<'_>>) -> Result<Started, Failure> {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| Failure::Process(error.into()))?;
@@ -112,6 +128,8 @@ impl Prepared {
             ids: self.ids.as_ref(),
             limits: &self.limits,
             no_new_privileges: self.no_new_privileges,
+            dies_with_parent: self.dies_with_parent,
+            parent: std::process::id().cast_signed(),
         };
         let mut scratch = vec![-1; image.descriptors.len()];
         let started = match clone(cgroup).map_err(Failure::Process)? {
@@ -120,6 +138,12 @@ impl Prepared {
             Side::Child => unsafe { image.run(&mut scratch, write.as_raw_fd()) },
         };
         drop(write);
+        if !executed(&read) {
+            // SAFETY: plain call; the process is a child of ours that was not waited for.
+            unsafe { libc::kill(started.pid, libc::SIGKILL) };
+            reap(started.pid);
+            return Err(Failure::Step(Step::Execute, io::Error::from_raw_os_error(libc::ETIMEDOUT)));
+        }
         let mut report = [0; 5];
         let mut length = 0;
         // Five bytes from one write into a pipe arrive together; an interrupted read is the only reason to go round.
@@ -138,6 +162,20 @@ impl Prepared {
                 Err(Failure::Step(step, io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
             }
             _ => Ok(started),
+        }
+    }
+}
+
+/// Waits until the new process has reported, or was executed; says whether that came in time.
+fn executed(report: &OwnedFd) -> bool {
+    let until = Instant::now() + EXECUTED_WITHIN;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(report, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return false,
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return true,
         }
     }
 }
@@ -301,6 +339,9 @@ struct Image<'a> {
     ids: Option<&'a Ids>,
     limits: &'a [(c_int, u64)],
     no_new_privileges: bool,
+    dies_with_parent: bool,
+    /// Process id of the process that starts it.
+    parent: c_int,
 }
 
 impl Image<'_> {
@@ -346,6 +387,13 @@ impl Image<'_> {
                     || libc::syscall(libc::SYS_setresuid, ids.uid, ids.uid, ids.uid) == -1)
             {
                 return Step::Credentials;
+            }
+            // Behind the change of the user, which takes it away. Before anything that a file system can hold up.
+            if self.dies_with_parent {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+                if libc::getppid() != self.parent {
+                    libc::_exit(127);
+                }
             }
             if libc::chdir(self.cwd.as_ptr()) == -1 {
                 return Step::WorkingDirectory;

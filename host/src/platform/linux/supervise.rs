@@ -259,6 +259,8 @@ fn start(request: Request) -> io::Result<Result<Started, Failure>> {
         .ids(request.credentials.map(Into::into))
         .limits(limits)
         .no_new_privileges(request.no_new_privileges)
+        // Whoever kills this supervisor, the agent among them, must not set free what could then not be found.
+        .dies_with_parent(true)
         .start(None))
 }
 
