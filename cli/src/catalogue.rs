@@ -36,9 +36,22 @@ pub(crate) async fn find(client: &Client, text: &str) -> Result<PluginDetail, Fa
 /// Gets one version with its documents.
 ///
 /// # Errors
-/// There is none.
+/// There is none, or the server answers with another: a key that is here might sign that one.
 pub(crate) async fn get(client: &Client, name: &str, version: &str) -> Result<PluginDetail, Failure> {
-    client.get(&format!("/v1/plugins/{}/{}", encode(name), encode(version))).await
+    let detail = client.get(&format!("/v1/plugins/{}/{}", encode(name), encode(version))).await?;
+    as_asked(detail, name, version)
+}
+
+fn as_asked(detail: PluginDetail, name: &str, version: &str) -> Result<PluginDetail, Failure> {
+    let view = &detail.view;
+    if view.name == name && view.version == version {
+        return Ok(detail);
+    }
+    Err(Failure::not_verified(format!(
+        "asked for `{name}` {version}, the server answered with `{}` {}",
+        view.name.escape_debug(),
+        view.version.escape_debug()
+    )))
 }
 
 fn newest_approved(plugins: Vec<PluginView>, name: &str) -> Result<PluginView, Failure> {
@@ -152,4 +165,39 @@ pub(crate) fn capability_lines(capabilities: &Capabilities) -> Vec<String> {
         lines.push("nothing but log and report".to_owned());
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn another_plugin_under_the_name_that_was_asked_for() {
+        let view = PluginView {
+            name: "wipe-logs".to_owned(),
+            version: "1.0.0".to_owned(),
+            summary: String::new(),
+            component: Digest::ZERO,
+            component_bytes: 0,
+            manifest: Digest::ZERO,
+            publisher: String::new(),
+            approved: true,
+            capabilities: vec![],
+            tier: "plugin-write".to_owned(),
+            created_ms: 0,
+        };
+        let answer = || PluginDetail {
+            view: view.clone(),
+            manifest_text: String::new(),
+            statement: serde_json::Value::Null,
+            approval: None,
+        };
+        assert!(as_asked(answer(), "wipe-logs", "1.0.0").is_ok());
+        for (name, version) in [("disk-report", "1.0.0"), ("wipe-logs", "1.0.1")] {
+            let failure = as_asked(answer(), name, version).unwrap_err();
+            assert_eq!(failure.exit() as i32, 6);
+            assert!(failure.to_string().contains("answered with `wipe-logs` 1.0.0"), "{failure}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use orderly_wire::http::task::{TaskDetail, TaskView};
 use orderly_wire::to_server::KeptOutput;
 use serde::de::DeserializeOwned;
 
-pub(crate) use check::{Checked, Proof, check, signers};
+pub(crate) use check::{Checked, Proof, check, lacking, signers};
 
 use crate::client::{Client, encode};
 use crate::context::Context;

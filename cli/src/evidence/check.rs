@@ -5,13 +5,14 @@
 
 use std::path::Path;
 
-use orderly_signing::keyring::Keyring;
+use orderly_signing::error::Refusal;
+use orderly_signing::keyring::{Keyring, Tier};
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::Order;
+use orderly_signing::order::{Action, Order};
 use orderly_signing::receipt::Receipt;
 use orderly_signing::verify::{check_receipt_for, verify_order_offline, verify_receipt};
 use orderly_signing::{Digest, InstanceId, Verified};
-use orderly_wire::to_server::KeptOutput;
+use orderly_wire::to_server::{KeptOutput, Stream};
 use serde::Serialize;
 
 use super::{Layout, TaskFiles, read, read_json};
@@ -53,6 +54,8 @@ pub(crate) struct Checked {
     pub(crate) order: Digest,
     /// Names of the keys that signed the order, with their roles.
     pub(crate) signers: Vec<String>,
+    /// What the keyring's policy asks for that these signatures are not: no instance of the fleet runs the order then.
+    pub(crate) lacking: Option<String>,
     /// Whether the list of targets is what the order signs.
     pub(crate) targets: Proof,
     /// A line for each target.
@@ -87,15 +90,17 @@ pub(crate) fn check(dir: &Path, keyring: &Verified<Keyring>) -> Result<Checked, 
     let targets: Vec<InstanceId> = read_json(&layout.targets())?
         .ok_or_else(|| Failure::usage(format!("`{}` is missing", layout.targets().display())))?;
     let set = check_targets(&order, &targets);
+    let lacking = lacking(&order, keyring).map(|refusal| refusal.reason);
     let mut lines = Vec::new();
     for instance in targets {
         let files = TaskFiles::read(&layout, &instance)?;
-        lines.push(line(&order, instance, &files));
+        lines.push(line(&order, lacking.as_deref(), instance, &files));
     }
     Ok(Checked {
         invocation: order.invocation.clone(),
         order: order.digest(),
         signers: signers(&order, keyring),
+        lacking,
         targets: set,
         lines,
     })
@@ -109,6 +114,28 @@ pub(crate) fn signers<T>(document: &Verified<T>, keyring: &Keyring) -> Vec<Strin
         format!("{name} ({})", roles.join(", "))
     });
     named.collect()
+}
+
+/// Why the signatures are too few for every tier that the order can have. Which one it has depends on the instance (its
+/// agent's user) or on the plugin's approval, so the least that fits is asked for.
+pub(crate) fn lacking(order: &Verified<Order>, keyring: &Verified<Keyring>) -> Option<Refusal> {
+    let tiers: &[Tier] = match &order.action {
+        Action::Script { user: Some(user), .. } if user == "root" => &[Tier::NativeRoot],
+        Action::Script { .. } => &[Tier::NativeUser, Tier::NativeRoot],
+        Action::Plugin { .. } => &[
+            Tier::PluginReadOnly,
+            Tier::PluginPrivilegedRead,
+            Tier::PluginWrite,
+            Tier::PluginNetwork,
+            Tier::PluginProcess,
+        ],
+        Action::Stop { .. } => &[],
+    };
+    let mut refusals = Vec::new();
+    for tier in tiers {
+        refusals.push(order.check_threshold(keyring, *tier).err()?);
+    }
+    refusals.into_iter().next()
 }
 
 fn check_targets(order: &Order, targets: &[InstanceId]) -> Proof {
@@ -125,7 +152,7 @@ fn check_targets(order: &Order, targets: &[InstanceId]) -> Proof {
     }
 }
 
-fn line(order: &Verified<Order>, instance: InstanceId, files: &TaskFiles) -> Line {
+fn line(order: &Verified<Order>, lacking: Option<&str>, instance: InstanceId, files: &TaskFiles) -> Line {
     let nothing = |why: &str| Proof::Unknown(why.to_owned());
     let (Some(key), Some(bytes)) = (&files.key, &files.receipt) else {
         let why = if files.receipt.is_none() { "no receipt: it never ended there" } else { "no key of the instance" };
@@ -143,14 +170,19 @@ fn line(order: &Verified<Order>, instance: InstanceId, files: &TaskFiles) -> Lin
     };
     Line {
         status: Some(receipt.status.clone()),
-        receipt: check_receipt(order, &instance, &receipt),
+        receipt: check_receipt(order, lacking, &instance, &receipt),
         output: check_output(&receipt, files.output.as_ref()),
         report: check_report(&receipt, files.report.as_deref()),
         instance,
     }
 }
 
-fn check_receipt(order: &Verified<Order>, instance: &InstanceId, receipt: &Verified<Receipt>) -> Proof {
+fn check_receipt(
+    order: &Verified<Order>,
+    lacking: Option<&str>,
+    instance: &InstanceId,
+    receipt: &Verified<Receipt>,
+) -> Proof {
     if receipt.instance != *instance {
         return Proof::Wrong(format!("it is the receipt of `{}`", receipt.instance));
     }
@@ -159,6 +191,9 @@ fn check_receipt(order: &Verified<Order>, instance: &InstanceId, receipt: &Verif
     }
     if receipt.invocation != order.invocation {
         return Proof::Wrong(format!("it names the invocation `{}`", receipt.invocation));
+    }
+    if let (Some(lacking), Some(_)) = (lacking, receipt.started_ms) {
+        return Proof::Wrong(format!("it says that the order ran, which no honest instance lets it: {lacking}"));
     }
     Proof::Right
 }
@@ -177,6 +212,17 @@ fn check_output(receipt: &Receipt, kept: Option<&KeptOutput>) -> Proof {
             "the receipt says {} bytes, here are {here} and {} dropped",
             receipt.output.bytes, kept.dropped_bytes
         ));
+    }
+    for (stream, name, said) in [
+        (Stream::Stdout, "stdout", receipt.output.stdout_bytes),
+        (Stream::Stderr, "stderr", receipt.output.stderr_bytes),
+    ] {
+        let of = segments().filter(|segment| segment.stream == stream);
+        let here: u64 = of.map(|segment| segment.data.len() as u64).sum();
+        // What was dropped could have been of either.
+        if here > said {
+            return Proof::Wrong(format!("the receipt says {said} bytes of {name}, here are {here}"));
+        }
     }
     if kept.dropped_bytes > 0 {
         return Proof::Unknown(format!("{} of {} bytes were not kept", kept.dropped_bytes, receipt.output.bytes));

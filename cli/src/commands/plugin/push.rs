@@ -57,14 +57,15 @@ impl Push {
             Package::read(&bytes).or_usage(|| format!("`{}` is no plugin package", self.package.display()))?;
         let keyring = context.trust.need_keyring()?;
         // Here already, so that a wrong signature is told before anything is sent.
-        check_package(&package, &publishers(&keyring))?;
+        let (statement, _) = check_package(&package, &publishers(&keyring))?;
         let client = context.client()?;
         let mut view: PluginView = client.send_bytes(Method::POST, "/v1/plugins", "application/x-tar", bytes).await?;
-        if view.component != Digest::of(&package.component) || view.manifest != Digest::of(&package.manifest) {
-            return Err(Failure::not_verified("the server says that it has other bytes than were sent"));
-        }
+        as_sent(&package, view.component, view.manifest)?;
         if self.approve {
-            let detail = catalogue::get(&client, &view.name, &view.version).await?;
+            // Nobody is asked before the key signs: it must be the package that is here, whatever the server shows.
+            let said = &statement.predicate;
+            let detail = catalogue::get(&client, &said.name, &said.version).await?;
+            as_sent(&package, detail.view.component, Digest::of(detail.manifest_text.as_bytes()))?;
             view = approve(context, &client, &keyring, &detail, &self.approval).await?.view;
         }
         context.printer.one(&view, |printer| {
@@ -77,6 +78,14 @@ impl Push {
         });
         Ok(Exit::Success)
     }
+}
+
+/// Refuses other bytes than those of the package.
+fn as_sent(package: &Package, component: Digest, manifest: Digest) -> Result<(), Failure> {
+    if component == Digest::of(&package.component) && manifest == Digest::of(&package.manifest) {
+        return Ok(());
+    }
+    Err(Failure::not_verified("the server says that it has other bytes than were sent"))
 }
 
 /// Options of `plugin approve`.
@@ -157,7 +166,7 @@ async fn approve(
         capabilities: manifest.capabilities.to_canonical_json(),
         issued_ms: now,
         expires_ms: now.saturating_add(i64::try_from(args.valid_for).unwrap_or(i64::MAX).saturating_mul(1000)),
-        revision: last.saturating_add(1),
+        revision: next_revision(last, now),
     };
     let mut envelope = sign_approval(&approval, &key).or_usage(|| "the approval cannot be signed".to_owned())?;
     // Where several must sign, this one joins those who signed the very same words before.
@@ -167,6 +176,12 @@ async fn approve(
     let path = format!("/v1/plugins/{}/{}/approval", encode(&approval.name), encode(&approval.plugin_version));
     let _: serde_json::Value = client.send_bytes(Method::PUT, &path, "application/json", envelope.to_json()).await?;
     catalogue::get(client, &approval.name, &approval.plugin_version).await
+}
+
+/// Higher than the last, and than any that was signed earlier: a server that hides the last one must not make the next a
+/// lower one.
+fn next_revision(last: u64, now_ms: i64) -> u64 {
+    last.saturating_add(1).max(u64::try_from(now_ms).unwrap_or(0))
 }
 
 fn earlier_signatures(
@@ -197,4 +212,26 @@ fn publisher_of(detail: &PluginDetail, keyring: &Verified<Keyring>) -> Result<Pu
     }
     Err(Failure::not_verified("the statement is by no publisher of the keyring")
         .hint("a publisher is added with `orderly trust publish --add publisher:NAME=FILE`"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn other_bytes_than_were_sent_are_not_approved() {
+        let package = Package { component: b"c".to_vec(), manifest: b"m".to_vec(), statement: b"s".to_vec() };
+        let (component, manifest) = (Digest::of(b"c"), Digest::of(b"m"));
+        assert!(as_sent(&package, component, manifest).is_ok());
+        assert!(as_sent(&package, Digest::of(b"x"), manifest).is_err());
+        assert!(as_sent(&package, component, Digest::of(b"x")).is_err());
+    }
+
+    #[test]
+    fn a_server_that_hides_the_last_approval_gets_no_lower_revision() {
+        let first = next_revision(0, 1_764_000_000_000);
+        assert!(next_revision(0, 1_764_000_000_001) > first);
+        assert!(next_revision(first, 0) > first, "a clock that was set back");
+    }
 }

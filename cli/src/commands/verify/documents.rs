@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::Anchors;
 use crate::context::Context;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
-use crate::evidence::{read, signers};
+use crate::evidence::{lacking, read, signers};
 use crate::output::{Tone, time, time_or_dash};
 
 /// Options of `verify order`.
@@ -47,6 +47,12 @@ impl OrderFile {
             order
                 .check_content(&read(content)?)
                 .or_not_verified(|| format!("`{}` is not the order's script", content.display()))?;
+        }
+        if let Some(refusal) = lacking(&order, &keyring) {
+            let who = signers(&order, &keyring).join(", ");
+            let told =
+                format!("`{}` is signed by {who}, which is too little: instances refuse it", self.file.display());
+            return Err(Failure::not_verified(told).because(refusal));
         }
         let view =
             OrderView { verified: true, digest: order.digest(), signers: signers(&order, &keyring), order: &order };

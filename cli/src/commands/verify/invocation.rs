@@ -87,6 +87,9 @@ fn show(printer: &Printer, checked: &Checked) {
     printer.line(&format!("invocation {}", checked.invocation));
     printer.line(&format!("order      {}", checked.order));
     printer.line(&format!("signed by  {}", checked.signers.join(", ")));
+    if let Some(lacking) = &checked.lacking {
+        printer.line(&format!("too few     {lacking}; no honest instance runs it"));
+    }
     let (targets, _) = word(&checked.targets);
     printer.line(&format!("targets    {targets}"));
     let rows = checked.lines.iter().map(|line| -> Row {

@@ -28,8 +28,16 @@ fn keyring() -> Verified<Keyring> {
         fleet: "f".to_owned(),
         issued_ms: 1,
         expires_ms: i64::MAX,
-        keys: vec![entry("root", root.public().clone()), entry("alice", operator.public().clone())],
-        roles: BTreeMap::from([(Role::Root, holds(&root)), (Role::Operator, holds(&operator))]),
+        keys: vec![
+            entry("root", root.public().clone()),
+            entry("alice", operator.public().clone()),
+            entry("dispatch", key(3).public().clone()),
+        ],
+        roles: BTreeMap::from([
+            (Role::Root, holds(&root)),
+            (Role::Operator, holds(&operator)),
+            (Role::Dispatch, holds(&key(3))),
+        ]),
         policy: Keyring::default_policy(),
     };
     let bytes = sign_keyring(&keyring, &root).unwrap().to_json();
@@ -170,6 +178,37 @@ fn instance_id_claimed_by_another_key() {
     fs::write(case.layout.instance_key(&id(&case.instances[0])), attacker.public().to_spki_pem()).unwrap();
     case.put_receipt(&case.instances[0], &attacker, |_| {});
     assert!(case.check().lines.iter().any(|line| is_wrong(&line.receipt)));
+}
+
+#[test]
+fn a_script_that_only_the_server_signed_did_not_run_on_an_honest_instance() {
+    let case = Case::new();
+    let mut envelope = orderly_signing::Envelope::parse(&fs::read(case.layout.order()).unwrap()).unwrap();
+    envelope.signatures.clear();
+    envelope.add_signature(&key(3));
+    fs::write(case.layout.order(), envelope.to_json()).unwrap();
+    let checked = case.check();
+    assert_eq!(checked.signers, ["dispatch (dispatch)"]);
+    assert!(checked.lacking.as_ref().is_some_and(|lacking| lacking.contains("operator")), "{checked:?}");
+    assert!(checked.lines.iter().all(|line| is_wrong(&line.receipt)) && !checked.holds(false));
+    // That instances refused it is what honest ones say.
+    for instance in &case.instances {
+        fs::remove_file(case.layout.output(&id(instance))).unwrap();
+        case.put_receipt(instance, instance, |receipt| {
+            (receipt.status, receipt.started_ms, receipt.exit_code) = ("Invalid".to_owned(), None, None);
+            receipt.output = OutputDigest::none();
+        });
+    }
+    assert!(case.check().holds(true));
+}
+
+#[test]
+fn standard_output_shown_as_standard_error() {
+    let case = Case::new();
+    let mut changed = output();
+    changed.head[0].stream = Stream::Stderr;
+    fs::write(case.layout.output(&id(&case.instances[0])), serde_json::to_vec(&changed).unwrap()).unwrap();
+    assert!(case.check().lines.iter().any(|line| is_wrong(&line.output)));
 }
 
 #[test]
