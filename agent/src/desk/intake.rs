@@ -292,7 +292,9 @@ impl Desk {
     fn crowded(&self, unverified: bool) -> bool {
         let crowded = self.state.borrow_mut().journal.crowded(unverified, local_ms());
         if crowded {
-            tracing::warn!("an offer stays without an answer: the server does not acknowledge, or offers what nobody signed");
+            tracing::warn!(
+                "an offer stays without an answer: the server does not acknowledge, or offers what nobody signed"
+            );
         }
         crowded
     }
