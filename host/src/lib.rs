@@ -7,8 +7,8 @@
 //! re-executed with [`child::RUN_PLUGIN_ARGUMENT`]; compiled code comes from [`cache::Cache`], which runs `orderly-wasmc`.
 //! Nothing here lives longer than a run: it stops by its deadline, by its stop token, or by being dropped.
 //!
-//! Layers, left may not import right: error · limits · output · platform · epoch · engine · cache · frame · line ·
-//! capability · state · abi · component · child · broker · invoke · compile.
+//! Layers, left may not import right: error · limits · output · platform · epoch · engine · compile · cache · frame ·
+//! line · capability · broker · state · abi · component · child · invoke.
 
 mod abi;
 mod broker;

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use orderly_host::output::segments_max;
 use orderly_model::limits::OUTPUT_KEPT_MAX_BYTES;
 use orderly_model::limits::REPORT_MAX_BYTES;
 use orderly_model::task::{ResultCode, TaskStatus};
@@ -25,6 +26,9 @@ use crate::journal;
 
 /// Bytes of an end in the journal besides output and report.
 const END_BYTES: u64 = 16 * 1024;
+
+/// Bytes of one segment of output in the journal besides its Base64: names, quotes, padding.
+const SEGMENT_BYTES: u64 = 40;
 
 /// Time between two tries to write an end down.
 const RETRY_TIME: Duration = Duration::from_secs(5);
@@ -72,10 +76,15 @@ impl Job {
     /// Bytes that its end may take in the journal: Base64 and JSON of the output, and of a plugin's report.
     pub(crate) fn room(&self) -> u64 {
         match self {
-            Self::Script(script) => u64::from(script.output_bytes) * 3 / 2 + END_BYTES,
-            Self::Plugin(plugin) => u64::from(plugin.output_bytes) * 3 / 2 + END_BYTES * 4 + REPORT_MAX_BYTES as u64,
+            Self::Script(script) => output_room(script.output_bytes) + END_BYTES,
+            Self::Plugin(plugin) => output_room(plugin.output_bytes) + END_BYTES * 4 + REPORT_MAX_BYTES as u64,
         }
     }
+}
+
+/// The room of kept output: its Base64, and the words around each of its segments.
+fn output_room(bytes: u32) -> u64 {
+    u64::from(bytes) * 3 / 2 + 2 * segments_max(bytes) as u64 * SEGMENT_BYTES
 }
 
 fn limits(action: &Action) -> (Duration, u32) {
@@ -218,5 +227,33 @@ impl Desk {
         }
         self.state.borrow_mut().active.remove(&order);
         self.outbox.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orderly_host::output::{Keeper, Stream};
+    use orderly_wire::to_server::Segment;
+
+    use super::*;
+    use crate::exec::live::wire_stream;
+
+    #[test]
+    fn output_that_alternates_byte_by_byte_has_room_in_the_journal_and_on_the_wire() {
+        for cap in [0, 1, 100, orderly_model::limits::OUTPUT_KEPT_DEFAULT_BYTES, OUTPUT_KEPT_MAX_BYTES] {
+            let mut keeper = Keeper::new(cap);
+            // The worst that fits: as many segments as may be, and the rest of the bytes in the last ones.
+            for number in 0..3 * cap {
+                keeper.push(if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr }, b"x");
+            }
+            keeper.push(Stream::Stdout, &vec![b'x'; cap as usize / 2]);
+            let kept = keeper.finish();
+            let segments = kept.head.into_iter().chain(kept.tail);
+            let segments: Vec<_> =
+                segments.map(|segment| Segment { stream: wire_stream(segment.stream), data: segment.bytes }).collect();
+            let bytes = serde_json::to_vec(&segments).map_or(0, |json| json.len());
+            assert!((2..=output_room(cap) as usize).contains(&bytes), "{cap}: {bytes}");
+            assert!(bytes < orderly_wire::frame::TO_SERVER_MAX / 2, "{cap}: {bytes}");
+        }
     }
 }
