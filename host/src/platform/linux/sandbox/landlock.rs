@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset,
@@ -41,9 +41,13 @@ pub(super) fn ruleset(plan: &Plan) -> Result<RulesetCreated, String> {
 }
 
 /// Opens the place of a rule; on a file only a file's rights can be given.
-fn open(path: &PathBuf, access: BitFlags<AccessFs>) -> Result<Option<(OwnedFd, BitFlags<AccessFs>)>, String> {
+fn open(path: &Path, access: BitFlags<AccessFs>) -> Result<Option<(OwnedFd, BitFlags<AccessFs>)>, String> {
     let refuse = |error: std::io::Error| format!("{}: {error}", path.display());
-    match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+    // The kernel makes the files of `/proc/net` anew at each look, so that a rule on one of them binds nothing: the rule goes
+    // on the folder, and which of its files are granted is left to the check of every path.
+    let net = Path::new("/proc/net");
+    let place = if path.starts_with(net) { net } else { path };
+    match rustix::fs::open(place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
         Ok(descriptor) => {
             let stat = rustix::fs::fstat(&descriptor).map_err(|error| refuse(error.into()))?;
             let is_directory = rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory;
