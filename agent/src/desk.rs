@@ -107,16 +107,6 @@ enum Phase {
     Accepted,
 }
 
-/// What a link says of us.
-pub(crate) struct LinkState {
-    /// Revision of the keyring in force.
-    pub keyring_revision: u64,
-    /// Orders that were accepted and have not ended.
-    pub unfinished: Vec<Digest>,
-    /// Reports that wait for an acknowledgement.
-    pub unacknowledged: usize,
-}
-
 impl Desk {
     /// Sets the desk up. Live output goes into `live`.
     pub(crate) fn new(deps: Deps, live: mpsc::Sender<ToServer>) -> Rc<Self> {
@@ -160,14 +150,9 @@ impl Desk {
         self.config.heartbeat
     }
 
-    /// What a link says of us.
-    pub(crate) fn link_state(&self) -> LinkState {
-        let state = self.state.borrow();
-        LinkState {
-            keyring_revision: state.keyring.revision,
-            unfinished: state.journal.unfinished().into_iter().map(|task| task.order).collect(),
-            unacknowledged: state.journal.unacknowledged(),
-        }
+    /// Revision of the keyring in force.
+    pub(crate) fn keyring_revision(&self) -> u64 {
+        self.state.borrow().keyring.revision
     }
 
     /// Takes an offer in. Answers by reports.

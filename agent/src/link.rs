@@ -12,7 +12,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use orderly_signing::proof::link_message;
 use orderly_wire::frame::{self, FrameError, TO_AGENT_MAX, TO_SERVER_MAX};
 use orderly_wire::to_agent::{ToAgent, Welcome};
-use orderly_wire::to_server::{Heartbeat, Hello, ToServer};
+use orderly_wire::to_server::{Hello, ToServer};
 use orderly_wire::version::{LINK_VERSION, LINK_VERSION_MIN};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -138,7 +138,6 @@ async fn open(desk: &Desk) -> Result<Socket, LinkError> {
         tokio_tungstenite::client_async_with_config(url.into_client_request()?, connection.stream, Some(config));
     let (mut socket, _) =
         timeout(GREET_TIME, upgrade).await.map_err(|_| LinkError::Slow("upgrade the connection"))??;
-    let state = desk.link_state();
     let hello = Hello {
         oldest: LINK_VERSION_MIN,
         newest: LINK_VERSION,
@@ -146,8 +145,7 @@ async fn open(desk: &Desk) -> Result<Socket, LinkError> {
         proof,
         facts: desk.facts().clone(),
         boot_id: platform::boot_id(),
-        keyring_revision: state.keyring_revision,
-        running: state.unfinished,
+        keyring_revision: desk.keyring_revision(),
     };
     send(&mut socket, &ToServer::Hello(Box::new(hello))).await?;
     Ok(socket)
@@ -203,13 +201,7 @@ async fn carry(
             () = desk.news() => {}
             () = tokio::time::sleep_until(beat) => {
                 beat = Instant::now() + heartbeat;
-                let state = desk.link_state();
-                let beat = Heartbeat {
-                    time_ms: local_ms(),
-                    running: u32::try_from(state.unfinished.len()).unwrap_or(u32::MAX),
-                    unacknowledged: u32::try_from(state.unacknowledged).unwrap_or(u32::MAX),
-                };
-                send(socket, &ToServer::Heartbeat(beat)).await?;
+                send(socket, &ToServer::Heartbeat).await?;
             }
             // All that the desk had to say has been sent by now: it ended before this token was cancelled.
             () = shutdown.cancelled() => return Ok(()),

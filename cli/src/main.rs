@@ -18,7 +18,6 @@ mod keystore;
 mod live;
 mod order;
 mod output;
-mod package;
 mod report;
 mod settings;
 mod source;

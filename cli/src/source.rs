@@ -9,7 +9,7 @@ use orderly_model::limits::{COMPONENT_MAX_BYTES, MANIFEST_MAX_BYTES};
 use orderly_model::plugin::Manifest;
 
 use crate::error::{Failure, OrFail as _};
-use crate::package::{COMPONENT, MANIFEST, Package};
+use orderly_wire::package::{COMPONENT, MANIFEST, Package};
 
 /// Where `orderly plugin build` puts what it made, below a plugin's folder.
 const BUILT: &str = "target/orderly";
@@ -34,7 +34,7 @@ impl Source {
     pub(crate) fn read(path: &Path, manifest: Option<&Path>) -> Result<Self, Failure> {
         if path.extension().is_some_and(|extension| extension == "tar") {
             let bytes = fs::read(path).or_usage(|| format!("cannot read `{}`", path.display()))?;
-            let package = Package::read(&bytes).or_usage(|| format!("`{}` is no plugin package", path.display()))?;
+            let package = Package::parse(&bytes).or_usage(|| format!("`{}` is no plugin package", path.display()))?;
             let manifest = parse(&package.manifest, path)?;
             return Ok(Self { component: package.component, manifest_bytes: package.manifest, manifest });
         }

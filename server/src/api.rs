@@ -107,7 +107,7 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .layer(DefaultBodyLimit::max(INVOCATION_MAX));
     let packages = OpenApiRouter::new()
         .routes(routes!(plugins::list, plugins::upload))
-        .layer(DefaultBodyLimit::max(crate::catalogue::PACKAGE_MAX_BYTES));
+        .layer(DefaultBodyLimit::max(orderly_wire::package::PACKAGE_MAX_BYTES));
     OpenApiRouter::with_openapi(openapi::head())
         .routes(routes!(openapi::health))
         .routes(routes!(openapi::serve))

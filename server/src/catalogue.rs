@@ -3,8 +3,6 @@
 //! Owns the checks of an upload. The server refuses early what agents would refuse; agents check all of it again, since they do not
 //! trust this server.
 
-mod package;
-
 use orderly_model::capability::{Capabilities, CapabilityKind};
 use orderly_model::plugin::Manifest;
 use orderly_signing::digest::Digest;
@@ -12,9 +10,9 @@ use orderly_signing::error::Refusal;
 use orderly_signing::keyring::{Keyring, Role};
 use orderly_signing::verify::{Verified, verify_approval, verify_plugin, verify_statement};
 
-use crate::store::row::{PluginDocuments, PluginRow};
+use orderly_wire::package::{Package, PackageError};
 
-pub use package::{PACKAGE_MAX_BYTES, Package, PackageError};
+use crate::store::row::{PluginDocuments, PluginRow};
 
 /// Why an upload is refused.
 #[derive(Debug, thiserror::Error)]

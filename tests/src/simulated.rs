@@ -134,7 +134,6 @@ pub async fn open_link(
     place: &Place,
     id: &InstanceId,
     prove: impl FnOnce(&[u8; 32]) -> Vec<u8>,
-    running: Vec<Digest>,
 ) -> anyhow::Result<(WebSocketStream<TlsStream<TcpStream>>, u32)> {
     let (stream, exporter) = tls::connect(place.address, &place.tls).await?;
     let url = format!("wss://{}/agent/v1/link", place.address);
@@ -147,7 +146,6 @@ pub async fn open_link(
         facts: facts(id.as_str()),
         boot_id: "00000000-0000-0000-0000-000000000000".to_owned(),
         keyring_revision: 1,
-        running,
     };
     socket.send(Message::text(frame::encode(&ToServer::Hello(Box::new(hello)))?)).await?;
     while let Some(message) = socket.next().await {
@@ -241,7 +239,7 @@ impl Worker {
 
     async fn link(&self) -> anyhow::Result<()> {
         let prove = |exporter: &[u8; 32]| self.key.sign(&link_message("link", &self.id, exporter)).to_vec();
-        let (mut socket, heartbeat_s) = open_link(&self.place, &self.id, prove, Vec::new()).await?;
+        let (mut socket, heartbeat_s) = open_link(&self.place, &self.id, prove).await?;
         let waiting: Vec<Report> = lock(&self.memory).outbox.values().cloned().collect();
         for report in waiting {
             socket.send(Message::text(frame::encode(&ToServer::Report(Box::new(report)))?)).await?;
@@ -264,9 +262,7 @@ impl Worker {
                     }
                 }
                 _ = beat.tick() => {
-                    let unacknowledged = u32::try_from(lock(&self.memory).outbox.len())?;
-                    let beat = orderly_wire::to_server::Heartbeat { time_ms: now_ms(), running: 0, unacknowledged };
-                    socket.send(Message::text(frame::encode(&ToServer::Heartbeat(beat))?)).await?;
+                    socket.send(Message::text(frame::encode(&ToServer::Heartbeat)?)).await?;
                 }
             }
         }

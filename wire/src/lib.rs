@@ -5,6 +5,7 @@
 
 pub mod frame;
 pub mod http;
+pub mod package;
 pub mod to_agent;
 pub mod to_server;
 pub mod version;

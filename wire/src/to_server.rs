@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum ToServer {
     /// Who is there, with proof. The first frame from an agent.
     Hello(Box<Hello>),
-    /// Still there.
-    Heartbeat(Heartbeat),
+    /// Still there. It says no more: what the agent has at hand is told by its reports.
+    Heartbeat,
     /// Something that must not be lost.
     Report(Box<Report>),
     /// Live output of a running task.
@@ -44,21 +44,6 @@ pub struct Hello {
     pub boot_id: String,
     /// Revision of the keyring that the agent holds.
     pub keyring_revision: u64,
-    /// The highest order of tasks that the agent has at hand: digests of orders that it accepted and has not
-    /// finished. The server uses them to tell "accepted" from "never arrived".
-    pub running: Vec<Digest>,
-}
-
-/// A sign of life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Heartbeat {
-    /// The agent's clock in Unix milliseconds.
-    pub time_ms: i64,
-    /// Tasks running now.
-    pub running: u32,
-    /// Reports waiting for an acknowledgement.
-    pub unacknowledged: u32,
 }
 
 /// Something that is kept until acknowledged, in the order of `seq`.

@@ -19,7 +19,7 @@ use orderly_wire::frame::{FrameError, TO_AGENT_MAX, TO_SERVER_MAX, decode, encod
 use orderly_wire::http::agent::{Enrol, Enrolled};
 use orderly_wire::to_agent::{Ack, Goodbye, KeyringUpdate, Offer, PluginDocuments, ToAgent, Welcome};
 use orderly_wire::to_server::{
-    Finished, Heartbeat, Hello, KeptOutput, Output, Progress, Report, ReportEvent, Segment, Stream, ToServer,
+    Finished, Hello, KeptOutput, Output, Progress, Report, ReportEvent, Segment, Stream, ToServer,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -157,10 +157,9 @@ fn frames_to_the_server() {
             facts: facts(),
             boot_id: "5c0a3b1e".to_owned(),
             keyring_revision: 4,
-            running: vec![digest("order")],
         })),
     );
-    to_server("heartbeat", &ToServer::Heartbeat(Heartbeat { time_ms: 1, running: 2, unacknowledged: 3 }));
+    to_server("heartbeat", &ToServer::Heartbeat);
     to_server("report-accepted", &report(ReportEvent::Accepted { at_ms: 5 }));
     to_server("report-stopping", &report(ReportEvent::Stopping { at_ms: 6 }));
     let finished = Finished { receipt: b"{}".to_vec(), output: kept(), report: None };

@@ -5,13 +5,14 @@ use axum::extract::{Path, Request};
 use axum::http::StatusCode;
 use orderly_wire::http::Page;
 use orderly_wire::http::plugin::{PluginDetail, PluginView};
+use orderly_wire::package::Package;
 
 use super::auth::Permit;
 use super::body::{bytes, expect_type};
 use super::problem::ApiError;
 use super::{Api, State};
 use crate::blobs::BlobError;
-use crate::catalogue::{CatalogueError, Package, check_approval, check_package};
+use crate::catalogue::{CatalogueError, check_approval, check_package};
 use crate::store::row::{AddOutcome, PluginDocuments, PluginRow};
 use crate::{clock, view};
 

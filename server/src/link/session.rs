@@ -265,7 +265,7 @@ impl Session<'_> {
     /// Takes one frame.
     async fn hear(&mut self, text: &str) -> Result<(), Ending> {
         match decode(text)? {
-            ToServer::Heartbeat(_) => self.seen(),
+            ToServer::Heartbeat => self.seen(),
             ToServer::Report(report) => {
                 let told = self.deps.intake.report(&self.proven.reporter, *report, text.len(), &self.link.acks).await;
                 told.map_err(|error| Ending::Goodbye("stopping", error.to_string()))?;

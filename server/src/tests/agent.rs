@@ -137,7 +137,6 @@ impl Agent {
             facts: facts("web-1"),
             boot_id: "boot".to_owned(),
             keyring_revision: 1,
-            running: Vec::new(),
         };
         bend(&mut hello, &exporter);
         let mut link = Link { socket, seq: 0 };

@@ -306,9 +306,8 @@ fn link_proof_relayed_or_made_with_another_key() {
     let relayed = |_: &[u8; 32]| agent.key.sign(&message(&[7; 32])).to_vec();
     let stranger = |exporter: &[u8; 32]| new_key().sign(&message(exporter)).to_vec();
     let honest = |exporter: &[u8; 32]| agent.key.sign(&message(exporter)).to_vec();
-    let open = |prove: &dyn Fn(&[u8; 32]) -> Vec<u8>| {
-        fleet.runtime.block_on(open_link(&place, &agent.id, prove, Vec::new())).map(|_| ())
-    };
+    let open =
+        |prove: &dyn Fn(&[u8; 32]) -> Vec<u8>| fleet.runtime.block_on(open_link(&place, &agent.id, prove)).map(|_| ());
     for prove in [&relayed as &dyn Fn(&[u8; 32]) -> Vec<u8>, &stranger] {
         let error = open(prove).expect_err("a link with a wrong proof");
         assert!(error.to_string().contains("proof"), "{error:#}");

@@ -33,7 +33,7 @@ struct Link {
 impl Link {
     async fn open(place: &Place, agent: &Simulated) -> anyhow::Result<Self> {
         let prove = |exporter: &[u8; 32]| agent.key.sign(&link_message("link", &agent.id, exporter)).to_vec();
-        let (socket, _) = open_link(place, &agent.id, prove, Vec::new()).await?;
+        let (socket, _) = open_link(place, &agent.id, prove).await?;
         Ok(Self { socket, id: agent.id.clone(), seq: 0 })
     }
 
@@ -174,11 +174,11 @@ fn instance_id_claimed_by_another_key() {
     let scene = Scene::set();
     let thief = new_key();
     let prove = |exporter: &[u8; 32]| thief.sign(&link_message("link", &scene.agent.id, exporter)).to_vec();
-    let error = scene.fleet.runtime.block_on(open_link(&scene.place, &scene.agent.id, prove, Vec::new()));
+    let error = scene.fleet.runtime.block_on(open_link(&scene.place, &scene.agent.id, prove));
     assert!(format!("{:#}", error.unwrap_err()).contains("proof"));
     let stranger = InstanceId::of(thief.public());
     let prove = |exporter: &[u8; 32]| thief.sign(&link_message("link", &stranger, exporter)).to_vec();
-    let error = scene.fleet.runtime.block_on(open_link(&scene.place, &stranger, prove, Vec::new()));
+    let error = scene.fleet.runtime.block_on(open_link(&scene.place, &stranger, prove));
     let text = format!("{:#}", error.unwrap_err());
     assert!(text.contains("unknown-instance") || text.contains("40"), "{text}");
 }

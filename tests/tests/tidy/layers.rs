@@ -50,7 +50,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "invocation",
         ],
     ),
-    ("wire", &["version", "frame", "to_agent", "to_server", "http"]),
+    ("wire", &["version", "frame", "package", "to_agent", "to_server", "http"]),
     (
         "host",
         &[
@@ -129,7 +129,6 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "output",
             "keystore",
             "order",
-            "package",
             "component",
             "source",
             "client",

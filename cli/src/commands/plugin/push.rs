@@ -24,7 +24,7 @@ use crate::commands::verify::{check_package, publishers};
 use crate::context::Context;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
 use crate::output::now_ms;
-use crate::package::Package;
+use orderly_wire::package::Package;
 
 /// Options of `plugin push`.
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ impl Push {
     pub(super) async fn run(self, context: &Context) -> Outcome {
         let bytes = fs::read(&self.package).or_usage(|| format!("cannot read `{}`", self.package.display()))?;
         let package =
-            Package::read(&bytes).or_usage(|| format!("`{}` is no plugin package", self.package.display()))?;
+            Package::parse(&bytes).or_usage(|| format!("`{}` is no plugin package", self.package.display()))?;
         let keyring = context.trust.need_keyring()?;
         // Here already, so that a wrong signature is told before anything is sent.
         let (statement, _) = check_package(&package, &publishers(&keyring))?;

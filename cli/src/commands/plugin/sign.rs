@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{Exit, OrFail as _, Outcome};
-use crate::package::Package;
 use crate::source::Source;
 use crate::trust::write_whole;
+use orderly_wire::package::Package;
 
 /// Options of `plugin sign`.
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
 use crate::evidence::read;
 use crate::output::{Tone, now_ms};
-use crate::package::Package;
+use orderly_wire::package::Package;
 
 /// Options of `verify plugin`.
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ struct View {
 impl PluginFile {
     /// Verifies the package.
     pub(super) fn run(self, context: &Context) -> Outcome {
-        let package = Package::read(&read(&self.package)?)
+        let package = Package::parse(&read(&self.package)?)
             .or_not_verified(|| format!("`{}` is no plugin package", self.package.display()))?;
         let keyring = match &self.publisher_key {
             Some(_) if self.approval.is_none() => None,

@@ -7,7 +7,7 @@ use orderly_wire::http::invocation::InvocationView;
 use orderly_wire::http::task::TaskView;
 use orderly_wire::http::trust::TrustView;
 use orderly_wire::to_agent::ToAgent;
-use orderly_wire::to_server::{Heartbeat, ReportEvent, ToServer};
+use orderly_wire::to_server::{ReportEvent, ToServer};
 use reqwest::Method;
 
 use crate::tests::agent::Agent;
@@ -49,7 +49,7 @@ async fn a_new_link_replaces_the_old_and_presence_follows() {
     until("online", async || online(&server, &agent).await.then_some(())).await;
     let mut new = agent.link(&server).await;
     assert_eq!(old.goodbye().await, "replaced");
-    new.send(&ToServer::Heartbeat(Heartbeat { time_ms: 1, running: 0, unacknowledged: 0 })).await;
+    new.send(&ToServer::Heartbeat).await;
     assert!(online(&server, &agent).await);
     until("last seen", async || server.get::<InstanceView>(&format!("/v1/instances/{}", agent.id)).await.last_seen_ms)
         .await;
@@ -117,7 +117,6 @@ async fn what_is_no_frame_ends_the_link() {
         facts: crate::tests::agent::facts("x"),
         boot_id: String::new(),
         keyring_revision: 0,
-        running: Vec::new(),
     });
     link.send(&ToServer::Hello(again)).await;
     assert_eq!(link.goodbye().await, "frame");

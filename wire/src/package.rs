@@ -1,6 +1,9 @@
-//! A plugin package: a tar of exactly three regular files. Everything else is refused, not skipped.
+//! A plugin package: a tar of exactly `plugin.wasm`, `plugin.toml` and `statement.json`, as it is uploaded and handed on.
+//!
+//! Owns packing and strict unpacking, once, so that what an author checks is what the server reads. Everything else in a tar is
+//! refused, not skipped. What the parts say and who signed them is checked by `orderly-signing`.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
 use orderly_model::limits::{COMPONENT_MAX_BYTES, MANIFEST_MAX_BYTES};
 use orderly_signing::envelope::MAX_ENVELOPE_BYTES;
@@ -8,16 +11,23 @@ use orderly_signing::envelope::MAX_ENVELOPE_BYTES;
 /// Largest package, in bytes: the three files at their largest, and the tar around them.
 pub const PACKAGE_MAX_BYTES: usize = COMPONENT_MAX_BYTES + MANIFEST_MAX_BYTES + MAX_ENVELOPE_BYTES + 16 * 1024;
 
+/// The component's file name in a package.
+pub const COMPONENT: &str = "plugin.wasm";
+/// The manifest's file name in a package.
+pub const MANIFEST: &str = "plugin.toml";
+/// The statement's file name in a package.
+pub const STATEMENT: &str = "statement.json";
+
 /// The files of a package with the most bytes of each.
 const FILES: [(&str, usize); 3] =
-    [("plugin.wasm", COMPONENT_MAX_BYTES), ("plugin.toml", MANIFEST_MAX_BYTES), ("statement.json", MAX_ENVELOPE_BYTES)];
+    [(COMPONENT, COMPONENT_MAX_BYTES), (MANIFEST, MANIFEST_MAX_BYTES), (STATEMENT, MAX_ENVELOPE_BYTES)];
 
 /// Why bytes are not a package.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// Not a tar.
     #[error("the package is not a tar: {0}")]
-    Tar(std::io::Error),
+    Tar(io::Error),
     /// Another file, or one of another kind.
     #[error(
         "the package holds `{0}`; it holds exactly the regular files `plugin.wasm`, `plugin.toml` and `statement.json`"
@@ -80,12 +90,28 @@ impl Package {
             *place = Some(content);
         }
         let [component, manifest, statement] = files;
-        let [(wasm, _), (toml, _), (json, _)] = FILES;
         Ok(Self {
-            component: component.ok_or(PackageError::Missing(wasm))?,
-            manifest: manifest.ok_or(PackageError::Missing(toml))?,
-            statement: statement.ok_or(PackageError::Missing(json))?,
+            component: component.ok_or(PackageError::Missing(COMPONENT))?,
+            manifest: manifest.ok_or(PackageError::Missing(MANIFEST))?,
+            statement: statement.ok_or(PackageError::Missing(STATEMENT))?,
         })
+    }
+
+    /// Writes the package. The same parts give the same bytes: no times, no owners.
+    ///
+    /// # Errors
+    /// Writing into memory fails only where there is none.
+    pub fn write(&self) -> io::Result<Vec<u8>> {
+        let mut archive = tar::Builder::new(Vec::new());
+        archive.mode(tar::HeaderMode::Deterministic);
+        for (name, data) in [(MANIFEST, &self.manifest), (COMPONENT, &self.component), (STATEMENT, &self.statement)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(data.len() as u64);
+            header.set_mode(0o644);
+            header.set_entry_type(tar::EntryType::Regular);
+            archive.append_data(&mut header, name, data.as_slice())?;
+        }
+        archive.into_inner()
     }
 }
 
@@ -129,5 +155,45 @@ mod tests {
         assert!(said(&[("plugin.toml", &large)], false).contains("at most 65536 are allowed"));
         assert!(Package::parse(b"not a tar at all").is_err());
         assert!(matches!(Package::parse(b""), Err(PackageError::Missing(_))));
+    }
+
+    /// Entries with names that a well-meaning library would not write.
+    fn entries(entries: &[(&str, tar::EntryType)]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, kind) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(0);
+            header.set_entry_type(*kind);
+            header.set_cksum();
+            archive.append(&header, io::empty()).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn names_kinds_and_extensions_that_mean_something_else_are_refused() {
+        use tar::EntryType::{GNULongName, Link, Regular, Symlink, XHeader};
+        let three = [(COMPONENT, Regular), (MANIFEST, Regular), (STATEMENT, Regular)];
+        assert!(Package::parse(&entries(&three)).is_ok());
+        for bad in [
+            vec![("../plugin.wasm", Regular), three[1], three[2]],
+            vec![("./plugin.wasm", Regular), three[1], three[2]],
+            vec![(COMPONENT, Symlink), three[1], three[2]],
+            vec![(COMPONENT, Link), three[1], three[2]],
+            vec![("x", GNULongName), three[0], three[1], three[2]],
+            vec![("x", XHeader), three[0], three[1], three[2]],
+        ] {
+            assert!(Package::parse(&entries(&bad)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_does_not_change() {
+        let package = Package { component: vec![0; 1000], manifest: b"[plugin]".to_vec(), statement: b"{}".to_vec() };
+        let bytes = package.write().unwrap();
+        assert_eq!(Package::parse(&bytes).unwrap(), package);
+        assert_eq!(package.write().unwrap(), bytes);
+        assert!(Package::parse(&bytes[..1100]).is_err(), "cut");
     }
 }
