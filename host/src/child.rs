@@ -4,7 +4,6 @@
 //! everything that needs the machine first, then the box, then the guest. Ends by `_exit` after its last word, by its
 //! deadline, or by being killed.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -53,7 +52,7 @@ pub fn main() -> ! {
 }
 
 fn run(started: Instant) -> io::Result<()> {
-    let request: Request = serde_json::from_reader(File::from(platform::inherited(0)?))?;
+    let request: Request = serde_json::from_slice(&platform::memfd::read_all(platform::inherited(0)?)?)?;
     let socket = platform::inherited(4)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(async {

@@ -228,7 +228,7 @@ fn supervise(arguments: &[OsString]) -> io::Result<()> {
         .filter(|number| *number >= 3)
         .ok_or_else(invalid)?;
     let (control, request) = (inherited(control)?, inherited(control + 1)?);
-    let request: Request = serde_json::from_reader(std::fs::File::from(request))?;
+    let request: Request = serde_json::from_slice(&super::memfd::read_all(request)?)?;
 
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))?;
     let signals = super::alarm::child_signals()?;
