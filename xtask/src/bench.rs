@@ -3,6 +3,7 @@
 //! Owns the measurements and their form: a table for people, then one line of JSON. Never judges them; the targets are in
 //! README.md. Numbers of another profile than release mean nothing and are marked so.
 
+mod flood;
 mod idle;
 #[cfg(feature = "bench")]
 mod latency;
@@ -19,12 +20,13 @@ use crate::step;
 /// Runs a benchmark by its name.
 pub(crate) fn run(root: &Path, name: &str, dev: bool) -> Result<()> {
     match name {
+        "flood" => flood::run(root, dev),
         "idle" => idle::run(root, dev),
         #[cfg(feature = "bench")]
         "latency" => latency::run(root, dev),
         #[cfg(not(feature = "bench"))]
         "latency" => with_feature(root, name, dev),
-        other => bail!("there is no benchmark `{other}`: `idle` and `latency` are"),
+        other => bail!("there is no benchmark `{other}`: `flood`, `idle` and `latency` are"),
     }
 }
 

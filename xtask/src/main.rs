@@ -26,6 +26,7 @@ cargo xtask TASK
   test                 everything that CI runs
   check                format, lints, tidy, advisories and licences
   guests               build the plugins to finished components
+  bench flood          memory of the agent while a script prints 1 GB, and what is kept of it
   bench idle           memory and processor time of an idle agent that is linked over TLS
   bench latency        from an API call to the result in the store, beside a bare spawn and a WebSocket echo
                        (--dev takes quick builds, whose numbers mean nothing)";

@@ -85,10 +85,11 @@ fn cpu_ns(pid: u32) -> Result<u64> {
 }
 
 /// Megabytes of 10^6 bytes from KiB.
-fn mb(kib: u64) -> f64 {
+pub(super) fn mb(kib: u64) -> f64 {
     kib as f64 * 1024.0 / 1_000_000.0
 }
 
+/// A number with so many digits after the point.
 pub(super) fn round(value: f64, digits: i32) -> f64 {
     let factor = 10f64.powi(digits);
     (value * factor).round() / factor

@@ -142,8 +142,9 @@ impl Operator<'_> {
         let mut command = Command::new(self.cli);
         let output = self
             .surroundings(&mut command)
-            .args(arguments)
+            // Before the words, which may be a script behind `--`.
             .args(["--output", "json", "--quiet"])
+            .args(arguments)
             .output()
             .context("cannot start orderly")?;
         if !output.status.success() {

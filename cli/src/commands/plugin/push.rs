@@ -3,14 +3,13 @@
 //! Owns what an approval says. It is signed over digests that were computed or verified here, and what is approved is
 //! shown before the key is used.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
 use orderly_model::plugin::Manifest;
 use orderly_signing::approval::Approval;
-use orderly_signing::keyring::Keyring;
+use orderly_signing::keyring::{Keyring, Role};
 use orderly_signing::sign::sign_approval;
 use orderly_signing::verify::{verify_approval, verify_statement};
 use orderly_signing::{Digest, PublicKey, Verified};
@@ -148,6 +147,11 @@ async fn approve(
     detail: &PluginDetail,
     args: &ApprovalArgs,
 ) -> Result<PluginDetail, Failure> {
+    let threshold = keyring.role(Role::Vetting).threshold;
+    if threshold > 1 {
+        return Err(Failure::usage(format!("the keyring wants {threshold} vetting keys under an approval"))
+            .hint("this command signs with one: several must sign the very same document"));
+    }
     let manifest = parse(detail)?;
     let publisher = publisher_of(detail, keyring)?;
     let key = context.keys.secret(&args.vetting_key)?;
@@ -168,11 +172,7 @@ async fn approve(
         expires_ms: now.saturating_add(i64::try_from(args.valid_for).unwrap_or(i64::MAX).saturating_mul(1000)),
         revision: next_revision(last, now),
     };
-    let mut envelope = sign_approval(&approval, &key).or_usage(|| "the approval cannot be signed".to_owned())?;
-    // Where several must sign, this one joins those who signed the very same words before.
-    if let Some(more) = earlier_signatures(detail, &envelope) {
-        envelope.signatures.extend(more);
-    }
+    let envelope = sign_approval(&approval, &key).or_usage(|| "the approval cannot be signed".to_owned())?;
     let path = format!("/v1/plugins/{}/{}/approval", encode(&approval.name), encode(&approval.plugin_version));
     let _: serde_json::Value = client.send_bytes(Method::PUT, &path, "application/json", envelope.to_json()).await?;
     catalogue::get(client, &approval.name, &approval.plugin_version).await
@@ -182,16 +182,6 @@ async fn approve(
 /// lower one.
 fn next_revision(last: u64, now_ms: i64) -> u64 {
     last.saturating_add(1).max(u64::try_from(now_ms).unwrap_or(0))
-}
-
-fn earlier_signatures(
-    detail: &PluginDetail,
-    new: &orderly_signing::Envelope,
-) -> Option<Vec<orderly_signing::envelope::EnvelopeSignature>> {
-    let earlier = orderly_signing::Envelope::parse(detail.approval.as_ref()?.to_string().as_bytes()).ok()?;
-    let known: BTreeSet<Option<String>> = new.signatures.iter().map(|signature| signature.keyid.clone()).collect();
-    (earlier.digest() == new.digest())
-        .then(|| earlier.signatures.into_iter().filter(|signature| !known.contains(&signature.keyid)).collect())
 }
 
 /// The publisher of the keyring whose statement this is, about these very digests.
