@@ -63,7 +63,7 @@ pub async fn run(config: Config) -> Result<(), AppError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
     let shutdown = Shutdown::default();
-    let started = start(config, &shutdown, say).await;
+    let started = start(config, &shutdown, say).await.map(drop);
     if started.is_ok() {
         tokio::select! {
             _ = terminate.recv() => info!("told to stop"),
@@ -71,15 +71,15 @@ pub async fn run(config: Config) -> Result<(), AppError> {
         }
     }
     shutdown.run().await;
-    started.map(|_| ())
+    started
 }
 
-/// Starts everything, says what programs wait for, and answers the address that it listens on.
+/// Starts everything, says what programs wait for, and answers the address that it listens on and its store.
 pub(crate) async fn start(
     config: Config,
     shutdown: &Shutdown,
     mut say: impl FnMut(&str),
-) -> Result<SocketAddr, AppError> {
+) -> Result<(SocketAddr, Store), AppError> {
     raise_descriptors();
     let public_names = names(&config);
     let keys = keys::open(&config.data_dir, &public_names)?;
@@ -113,7 +113,7 @@ pub(crate) async fn start(
         stop: shutdown.links.token(),
     };
     let api = Api {
-        store,
+        store: store.clone(),
         trust,
         authority: keys.authority,
         blobs,
@@ -127,7 +127,7 @@ pub(crate) async fn start(
     gateway::spawn(listener, tls, api::router(Arc::new(api)), &shutdown.accepting);
     info!(%address, "listening");
     say(&format!("listening on https://{address}"));
-    Ok(address)
+    Ok((address, store))
 }
 
 /// The public names of the certificate: those that are given, and the address where it is one that others can use.

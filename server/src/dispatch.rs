@@ -19,13 +19,10 @@ use crate::live::Hub;
 use crate::offer::{OfferError, Offers};
 use crate::shutdown::Phase;
 use crate::store::Store;
-use crate::store::row::OrderKey;
+use crate::store::row::{InstanceKey, OrderKey};
 
 /// How often the loops look without being woken: what another server put into a shared database is found then.
 const LOOK: Duration = Duration::from_secs(15);
-
-/// Orders read at once.
-const ORDERS: i64 = 64;
 
 /// Deliveries read at once.
 const DELIVERIES: i64 = 1000;
@@ -62,11 +59,11 @@ pub fn spawn(store: Store, offers: Offers, links: Links, hub: Hub, phase: &Phase
 
 async fn dispatch(store: Store, offers: Offers, links: Links, wakes: Arc<Wakes>, stop: CancellationToken) {
     // A link reads what waits for it when it opens, so everything up to here is theirs to read: none is open yet.
-    let mut done: Option<OrderKey> = None;
+    let mut done: Option<(OrderKey, InstanceKey)> = None;
     loop {
         let looked = match done {
             Some(after) => look(&store, &offers, &links, after).await,
-            None => store.newest_order().await.map_err(OfferError::Store),
+            None => store.newest_order().await.map(|newest| (newest, InstanceKey::MAX)).map_err(OfferError::Store),
         };
         match looked {
             Ok(after) => done = Some(after),
@@ -80,34 +77,31 @@ async fn dispatch(store: Store, offers: Offers, links: Links, wakes: Arc<Wakes>,
     }
 }
 
-/// Gives all orders after `after` to the links of their targets, and answers the newest.
-async fn look(store: &Store, offers: &Offers, links: &Links, mut after: OrderKey) -> Result<OrderKey, OfferError> {
+/// Gives what waits after `after` to the links of the targets, and answers up to where. All deliveries of an order are stored with it,
+/// so nothing is added before that later.
+async fn look(
+    store: &Store,
+    offers: &Offers,
+    links: &Links,
+    mut after: (OrderKey, InstanceKey),
+) -> Result<(OrderKey, InstanceKey), OfferError> {
     loop {
-        let heads = store.orders_after(after, ORDERS).await?;
-        if heads.is_empty() {
-            return Ok(after);
-        }
-        for head in heads {
-            let mut page_after = 0;
-            loop {
-                let waiting = store.deliveries(head.key, page_after, DELIVERIES).await?;
-                let Some(last) = waiting.last().copied() else {
-                    break;
-                };
-                page_after = last;
-                let now = plan::offers(&head, &waiting, |instance| links.linked(instance), clock::now_ms());
-                if !now.is_empty() {
-                    let prepared = offers.prepared(head.key).await?;
-                    for instance in now {
-                        links.offer(instance, &prepared);
-                    }
-                }
-                // A short page is the last.
-                if i64::try_from(waiting.len()).unwrap_or(0) < DELIVERIES {
-                    break;
+        let waiting = store.deliveries(after, DELIVERIES).await?;
+        for of_one in waiting.chunk_by(|one, next| one.order.key == next.order.key) {
+            let now = plan::offers(of_one, |instance| links.linked(instance), clock::now_ms());
+            if let (Some(first), false) = (of_one.first(), now.is_empty()) {
+                let prepared = offers.prepared(first.order.key).await?;
+                for instance in now {
+                    links.offer(instance, &prepared);
                 }
             }
-            after = head.key;
+        }
+        if let Some(last) = waiting.last() {
+            after = (last.order.key, last.instance);
+        }
+        // A short page is the last.
+        if i64::try_from(waiting.len()).unwrap_or(0) < DELIVERIES {
+            return Ok(after);
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use tracing::warn;
 
 use crate::store::Store;
-use crate::store::row::{Changed, InvocationRow};
+use crate::store::row::{Changed, ChangedTasks, InvocationRow, TaskRow};
 use crate::view;
 
 /// Events that a slow reader may be behind before it misses some.
@@ -55,28 +55,29 @@ impl Hub {
 
     /// Tells the listeners what was just committed.
     pub async fn announce(&self, store: &Store, changes: &[Changed]) {
-        for change in changes.iter().filter(|change| self.heard(&change.uid)) {
-            if let Err(error) = self.announce_one(store, change).await {
-                warn!(invocation.id = change.uid, error = ?error, "listeners could not be told of a change");
+        for Changed { invocation, tasks } in changes.iter().filter(|change| self.heard(&change.invocation.uid)) {
+            match tasks {
+                _ if tasks.count() > TASKS_MAX => self.tell(&invocation.uid, || InvocationEvent::Lagged),
+                ChangedTasks::Rows(rows) => self.tasks(&invocation.uid, rows),
+                ChangedTasks::Of(instances) => match store.tasks_of(invocation.key, instances).await {
+                    Ok(rows) => self.tasks(&invocation.uid, &rows),
+                    Err(error) => {
+                        warn!(invocation.id = invocation.uid, error = ?error, "listeners could not be told of a change");
+                        self.tell(&invocation.uid, || InvocationEvent::Lagged);
+                    }
+                },
+            }
+            self.tell(&invocation.uid, || counts(invocation));
+            if invocation.finished_ms.is_some() {
+                self.tell(&invocation.uid, || end(invocation));
             }
         }
     }
 
-    async fn announce_one(&self, store: &Store, change: &Changed) -> Result<(), crate::store::StoreError> {
-        if change.instances.len() > TASKS_MAX {
-            self.tell(&change.uid, || InvocationEvent::Lagged);
-        } else {
-            for row in store.tasks_of(change.invocation, &change.instances).await? {
-                self.tell(&change.uid, || InvocationEvent::Task(Box::new(view::task(&change.uid, &row))));
-            }
+    fn tasks(&self, invocation: &str, rows: &[TaskRow]) {
+        for row in rows {
+            self.tell(invocation, || InvocationEvent::Task(Box::new(view::task(invocation, row))));
         }
-        if let Some(row) = store.invocation(&change.uid).await? {
-            self.tell(&change.uid, || counts(&row));
-            if row.finished_ms.is_some() {
-                self.tell(&change.uid, || end(&row));
-            }
-        }
-        Ok(())
     }
 }
 

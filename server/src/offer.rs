@@ -1,7 +1,7 @@
 //! Offers: an order with what one instance needs to check it.
 //!
 //! Owns a bounded cache of orders with their trees of targets, so that the tree is built once for an invocation and not once per
-//! instance. Never decides to whom an order goes, never sends. Only a cache: everything is read from the store again.
+//! instance; whoever stores an order may put it in. Never decides to whom an order goes, never sends. Only a cache: everything is read from the store again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,6 +115,19 @@ impl Offers {
             self.cache.lock().unwrap_or_else(PoisonError::into_inner).slots.remove(&key);
         }
         prepared.cloned()
+    }
+
+    /// Takes in an order that was just stored, so that its first offer reads nothing.
+    pub fn put(&self, body: OrderBody, targets: TargetSet) {
+        let (key, count) = (body.head.key, targets.count());
+        let slot = {
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(cache.slots.entry(key).or_default())
+        };
+        // Where somebody was faster, theirs is as good.
+        if slot.set(Arc::new(Prepared { body, targets })).is_ok() {
+            self.keep(key, count);
+        }
     }
 
     async fn prepare(&self, key: OrderKey) -> Result<Prepared, OfferError> {

@@ -79,6 +79,9 @@ enum Engine {
 pub struct Store {
     engine: Engine,
     writer: mpsc::Sender<Job>,
+    /// What was read, for tests that count it.
+    #[cfg(test)]
+    pub(crate) seen: tests::Seen,
 }
 
 impl Store {
@@ -89,7 +92,7 @@ impl Store {
     pub async fn open_lite(data_dir: &Path, phase: &Phase) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel(BATCH_MAX * 4);
         let reader = lite::open(data_dir, receiver, phase).await?;
-        Ok(Self { engine: Engine::Lite(reader), writer: sender })
+        Ok(Self::over(Engine::Lite(reader), sender))
     }
 
     /// Opens a PostgreSQL database and starts its writer in `phase`.
@@ -99,7 +102,16 @@ impl Store {
     pub async fn open_postgres(url: &str, phase: &Phase) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel(BATCH_MAX * 4);
         let reader = postgres::open(url, receiver, phase).await?;
-        Ok(Self { engine: Engine::Postgres(reader), writer: sender })
+        Ok(Self::over(Engine::Postgres(reader), sender))
+    }
+
+    fn over(engine: Engine, writer: mpsc::Sender<Job>) -> Self {
+        Self {
+            engine,
+            writer,
+            #[cfg(test)]
+            seen: tests::Seen::default(),
+        }
     }
 
     /// Hands a change to the writer and waits until it is committed.
@@ -112,12 +124,14 @@ impl Store {
 
 /// Calls the same method of whichever database is behind the store.
 macro_rules! on_engine {
-    ($store:expr, $reader:ident => $call:expr) => {
+    ($store:expr, $reader:ident => $call:expr) => {{
+        #[cfg(test)]
+        $store.seen.note(stringify!($call));
         match &$store.engine {
             $crate::store::Engine::Lite($reader) => $call,
             $crate::store::Engine::Postgres($reader) => $call,
         }
-    };
+    }};
 }
 use on_engine;
 

@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use crate::app;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
+use crate::store::Store;
 
 pub(crate) use fleet::Fleet;
 
@@ -55,6 +56,7 @@ pub(crate) struct Server {
     pub(crate) token: String,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) fleet: Fleet,
+    pub(crate) store: Store,
     shutdown: Shutdown,
     client: reqwest::Client,
     directory: TempDir,
@@ -83,18 +85,20 @@ impl Server {
         };
         let shutdown = Shutdown::default();
         let mut said = Vec::new();
-        let address = app::start(config, &shutdown, |line| said.push(line.to_owned())).await.unwrap();
+        let (address, store) = app::start(config, &shutdown, |line| said.push(line.to_owned())).await.unwrap();
         let shown = said.iter().find_map(|line| line.strip_prefix("admin token: ")).map(str::to_owned);
         let tls = client_config(&std::fs::read_to_string(directory.path().join("ca.pem")).unwrap());
         let client = reqwest::Client::builder().tls_backend_preconfigured(ClientConfig::clone(&tls)).build().unwrap();
-        Self { address, token: shown.or(token).unwrap(), tls, fleet: Fleet::new(), shutdown, client, directory }
+        Self { address, token: shown.or(token).unwrap(), tls, fleet: Fleet::new(), store, shutdown, client, directory }
     }
 
     /// Stops this server and starts another over the same data.
     pub(crate) async fn restart(self) -> Self {
-        self.shutdown.run().await;
-        let fleet = self.fleet;
-        Self { fleet, ..Self::over(self.directory, Some(self.token)).await }
+        let Self { fleet, directory, token, shutdown, store, .. } = self;
+        shutdown.run().await;
+        // Its lock goes with the last handle.
+        drop(store);
+        Self { fleet, ..Self::over(directory, Some(token)).await }
     }
 
     pub(crate) async fn publish_keyring(&self) {

@@ -78,10 +78,10 @@ async fn feed(
             break;
         }
     }
-    let now = api.store.invocation(&row.uid).await.ok()??;
-    client.send(Arc::new(live::counts(&now))).await.ok()?;
-    if now.finished_ms.is_some() {
-        return client.send(Arc::new(live::end(&now))).await.ok();
+    // As old as the row is: what came since is with the listener.
+    client.send(Arc::new(live::counts(&row))).await.ok()?;
+    if row.finished_ms.is_some() {
+        return client.send(Arc::new(live::end(&row))).await.ok();
     }
     loop {
         let event = tokio::select! {

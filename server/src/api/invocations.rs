@@ -117,7 +117,11 @@ pub(crate) async fn stop(
     let changed = api.store.stop(stop).await?;
     api.nudge.look();
     api.link.hub.announce(&api.store, &changed).await;
-    Ok(axum::Json(view::invocation(&find(&api, &id).await?)))
+    let row = match changed.into_iter().next() {
+        Some(change) => change.invocation,
+        None => find(&api, &id).await?,
+    };
+    Ok(axum::Json(view::invocation(&row)))
 }
 
 /// The keys of instances that an invocation is for.

@@ -90,9 +90,7 @@ pub(crate) async fn upload(
 /// One version with its documents.
 pub(super) async fn find(api: &Api, name: &str, version: &str) -> Result<(PluginRow, PluginDocuments), ApiError> {
     let unknown = || ApiError::unknown("plugin", format_args!("{name}@{version}"));
-    let row = api.store.plugin(name, version).await?.ok_or_else(unknown)?;
-    let documents = api.store.plugin_documents(row.key).await?.ok_or_else(unknown)?;
-    Ok((row, documents))
+    api.store.plugin(name, version).await?.ok_or_else(unknown)
 }
 
 /// Shows one version with its documents.

@@ -19,7 +19,7 @@ use orderly_wire::http::problem::Fault;
 
 use super::Api;
 use super::problem::ApiError;
-use crate::store::row::PluginRow;
+use crate::store::row::{PluginDocuments, PluginRow};
 
 /// Characters of a summary.
 const SUMMARY_CHARS: usize = 80;
@@ -37,8 +37,8 @@ pub(super) struct Checked {
     pub(super) summary: String,
     /// The script.
     pub(super) content: Option<Bytes>,
-    /// The plugin's key.
-    pub(super) plugin: Option<i64>,
+    /// The plugin.
+    pub(super) plugin: Option<(PluginRow, PluginDocuments)>,
 }
 
 /// Checks what a request runs.
@@ -163,7 +163,7 @@ fn first_line(content: &[u8]) -> String {
 }
 
 async fn plugin(api: &Api, plugin: RunPlugin, signed: bool) -> Result<Checked, ApiError> {
-    let row = version(api, &plugin, signed).await?;
+    let (row, documents) = version(api, &plugin, signed).await?;
     if row.approval_revision.is_none() {
         return Err(ApiError::conflict(
             "plugin-not-approved",
@@ -172,7 +172,6 @@ async fn plugin(api: &Api, plugin: RunPlugin, signed: bool) -> Result<Checked, A
         .detail(format!("`{}` {}", row.name, row.version))
         .hint(format!("the security team approves it with `orderly plugin approve {}@{}`", row.name, row.version)));
     }
-    let (_, documents) = super::plugins::find(api, &row.name, &row.version).await?;
     let manifest = std::str::from_utf8(&documents.manifest).ok().and_then(|text| Manifest::parse(text).ok());
     let mut faults = Faults::default();
     let mut parameters = plugin.parameters;
@@ -199,23 +198,23 @@ async fn plugin(api: &Api, plugin: RunPlugin, signed: bool) -> Result<Checked, A
         kind: "plugin",
         summary: format!("{} {}", row.name, row.version),
         content: None,
-        plugin: Some(row.key),
         action: Action::Plugin {
-            name: row.name,
-            version: row.version,
+            name: row.name.clone(),
+            version: row.version.clone(),
             component: row.component,
             manifest: row.manifest_digest,
             parameters,
             timeout_s,
             output_bytes,
         },
+        plugin: Some((row, documents)),
     })
 }
 
 /// The version that is asked for, or the newest that is approved.
-async fn version(api: &Api, plugin: &RunPlugin, signed: bool) -> Result<PluginRow, ApiError> {
+async fn version(api: &Api, plugin: &RunPlugin, signed: bool) -> Result<(PluginRow, PluginDocuments), ApiError> {
     if let Some(version) = &plugin.version {
-        return Ok(super::plugins::find(api, &plugin.name, version).await?.0);
+        return super::plugins::find(api, &plugin.name, version).await;
     }
     if signed {
         return Err(ApiError::unprocessable(
@@ -228,9 +227,10 @@ async fn version(api: &Api, plugin: &RunPlugin, signed: bool) -> Result<PluginRo
         return Err(ApiError::unknown("plugin", plugin.name.escape_debug()));
     }
     let approved = versions.into_iter().filter(|row| row.approval_revision.is_some());
-    approved.max_by_key(|row| row.version.parse::<PluginVersion>().ok()).ok_or_else(|| {
+    let newest = approved.max_by_key(|row| row.version.parse::<PluginVersion>().ok()).ok_or_else(|| {
         ApiError::conflict("plugin-not-approved", "no version of this plugin has an approval")
             .detail(format!("`{}`", plugin.name))
             .hint(format!("the security team approves one with `orderly plugin approve {}@VERSION`", plugin.name))
-    })
+    })?;
+    super::plugins::find(api, &newest.name, &newest.version).await
 }

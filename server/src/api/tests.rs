@@ -3,6 +3,7 @@
 
 mod enrolment;
 mod invocations;
+mod latency;
 mod links;
 mod plugins;
 mod requests;

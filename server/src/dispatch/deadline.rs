@@ -48,20 +48,21 @@ pub(super) async fn run(store: Store, hub: Hub, wakes: Arc<Wakes>, stop: Cancell
 async fn end_overdue(store: &Store, hub: &Hub) -> Result<Duration, StoreError> {
     loop {
         let now_ms = clock::now_ms();
-        let overdue = store.overdue(now_ms - ON_ITS_WAY_MS, PAGE).await?;
-        if overdue.is_empty() {
-            break;
+        let next_ms = store.next_deadline().await?.map(|deadline| deadline + ON_ITS_WAY_MS - now_ms);
+        if next_ms.is_none_or(|ms| ms > 0) {
+            let next = next_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+            return Ok(next.unwrap_or(SLEEP_MAX).min(SLEEP_MAX));
         }
-        for invocation in overdue {
+        for invocation in store.overdue(now_ms - ON_ITS_WAY_MS, PAGE).await? {
             let changed = store.expire(invocation, now_ms).await?;
             for change in &changed {
-                info!(invocation.id = change.uid, tasks = change.instances.len(), "tasks were not delivered in time");
+                info!(
+                    invocation.id = change.invocation.uid,
+                    tasks = change.tasks.count(),
+                    "tasks were not delivered in time"
+                );
             }
             hub.announce(store, &changed).await;
         }
     }
-    let now_ms = clock::now_ms();
-    let next_ms = store.next_deadline().await?.map(|deadline| deadline + ON_ITS_WAY_MS - now_ms);
-    let next = next_ms.and_then(|ms| u64::try_from(ms.max(1)).ok()).map(Duration::from_millis);
-    Ok(next.unwrap_or(SLEEP_MAX).min(SLEEP_MAX))
 }

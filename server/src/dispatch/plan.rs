@@ -1,20 +1,13 @@
 //! Who is offered an order now. Pure: a snapshot goes in, offers come out.
 
-use crate::store::row::{InstanceKey, OrderHead};
+use crate::store::row::{Delivery, InstanceKey};
 
-/// Of those for whom an order waits, the ones to offer it to now: linked, and while it may still be accepted. The others
+/// Of those for whom orders wait, the ones to offer them to now: linked, and while they may still be accepted. The others
 /// stay waiting, and are looked at again when their link opens.
 #[must_use]
-pub(crate) fn offers(
-    order: &OrderHead,
-    waiting: &[InstanceKey],
-    linked: impl Fn(InstanceKey) -> bool,
-    now_ms: i64,
-) -> Vec<InstanceKey> {
-    if now_ms >= order.expires_ms {
-        return Vec::new();
-    }
-    waiting.iter().copied().filter(|instance| linked(*instance)).collect()
+pub(crate) fn offers(waiting: &[Delivery], linked: impl Fn(InstanceKey) -> bool, now_ms: i64) -> Vec<InstanceKey> {
+    let offered = waiting.iter().filter(|delivery| now_ms < delivery.order.expires_ms && linked(delivery.instance));
+    offered.map(|delivery| delivery.instance).collect()
 }
 
 #[cfg(test)]
@@ -25,7 +18,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::row::OrderKind;
+    use crate::store::row::{OrderHead, OrderKind};
 
     proptest! {
         #[test]
@@ -36,8 +29,8 @@ mod tests {
             now_ms in 0_i64..1000,
         ) {
             let head = OrderHead { key: 1, invocation: 1, kind: OrderKind::Run, expires_ms };
-            let list: Vec<_> = waiting.iter().copied().collect();
-            let planned = offers(&head, &list, |instance| linked.contains(&instance), now_ms);
+            let list: Vec<_> = waiting.iter().map(|instance| Delivery { order: head, instance: *instance }).collect();
+            let planned = offers(&list, |instance| linked.contains(&instance), now_ms);
             let set: BTreeSet<_> = planned.iter().copied().collect();
             prop_assert_eq!(set.len(), planned.len());
             let expected: BTreeSet<_> = waiting.intersection(&linked).copied().collect();

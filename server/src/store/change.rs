@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::store::StoreError;
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, EnrolOutcome, InstanceKey, InvocationKey, KeyringRow, NewInstance,
+    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, InstanceKey, InvocationKey, KeyringRow, NewInstance,
     NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, TokenRow,
 };
 
@@ -87,8 +87,8 @@ pub enum Answer {
     Enrolled(EnrolOutcome),
     /// How an upload ended.
     Added(AddOutcome),
-    /// The invocation's key; absent where its id is taken.
-    Created(Option<InvocationKey>),
+    /// The keys of what was made; absent where the invocation's id is taken.
+    Created(Option<Created>),
     /// The tasks that changed.
     Changed(Vec<Changed>),
 }

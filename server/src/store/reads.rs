@@ -7,8 +7,8 @@ use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
 use crate::store::row::{
-    ActivationRow, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead, OrderKey,
-    PluginDocuments, PluginRow, ResultRow, TaskRow, TokenRow,
+    ActivationRow, Delivery, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead,
+    OrderKey, PluginDocuments, PluginRow, ResultRow, TaskRow, TokenRow,
 };
 use crate::store::{Store, StoreError, on_engine};
 
@@ -72,14 +72,9 @@ impl Store {
         on_engine!(self, reader => reader.plugins(name).await)
     }
 
-    /// One plugin version.
-    pub async fn plugin(&self, name: &str, version: &str) -> Result<Option<PluginRow>, StoreError> {
+    /// One plugin version with its documents.
+    pub async fn plugin(&self, name: &str, version: &str) -> Result<Option<(PluginRow, PluginDocuments)>, StoreError> {
         on_engine!(self, reader => reader.plugin(name, version).await)
-    }
-
-    /// The documents of a plugin version.
-    pub async fn plugin_documents(&self, key: i64) -> Result<Option<PluginDocuments>, StoreError> {
-        on_engine!(self, reader => reader.plugin_documents(key).await)
     }
 
     /// The size of a blob that may be served.
@@ -141,24 +136,14 @@ impl Store {
         on_engine!(self, reader => reader.targets(invocation).await)
     }
 
-    /// Orders newer than `after`, oldest first.
-    pub async fn orders_after(&self, after: OrderKey, limit: i64) -> Result<Vec<OrderHead>, StoreError> {
-        on_engine!(self, reader => reader.orders_after(after, limit).await)
-    }
-
     /// The key of the newest order; 0 where there is none.
     pub async fn newest_order(&self) -> Result<OrderKey, StoreError> {
         on_engine!(self, reader => reader.newest_order().await)
     }
 
-    /// Whom an order still has to reach, a page by the instance's key.
-    pub async fn deliveries(
-        &self,
-        order: OrderKey,
-        after: InstanceKey,
-        limit: i64,
-    ) -> Result<Vec<InstanceKey>, StoreError> {
-        on_engine!(self, reader => reader.deliveries(order, after, limit).await)
+    /// Which orders still have to reach whom, a page by the order's key and then the instance's.
+    pub async fn deliveries(&self, after: (OrderKey, InstanceKey), limit: i64) -> Result<Vec<Delivery>, StoreError> {
+        on_engine!(self, reader => reader.deliveries(after, limit).await)
     }
 
     /// What still has to reach an instance, oldest first, a page by the order's key.

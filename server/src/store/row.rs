@@ -318,6 +318,24 @@ pub struct OrderHead {
     pub expires_ms: i64,
 }
 
+/// An order that has to reach an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// The order.
+    pub order: OrderHead,
+    /// Whom it has to reach.
+    pub instance: InstanceKey,
+}
+
+/// What an invocation got when it was created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Created {
+    /// Its key.
+    pub invocation: InvocationKey,
+    /// The key of its order.
+    pub order: OrderKey,
+}
+
 /// An order with all that its offers share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderBody {
@@ -351,12 +369,30 @@ pub struct NewStop {
 }
 
 /// A change of tasks that listeners may want to see.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Changed {
-    /// The invocation.
-    pub invocation: InvocationKey,
-    /// Its public id.
-    pub uid: String,
-    /// The instances whose tasks changed.
-    pub instances: Vec<InstanceKey>,
+    /// The invocation after the change.
+    pub invocation: InvocationRow,
+    /// The tasks that changed.
+    pub tasks: ChangedTasks,
+}
+
+/// The tasks of a change, as far as the change has them at hand.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ChangedTasks {
+    /// Their rows after the change.
+    Rows(Vec<TaskRow>),
+    /// Their instances; who wants more reads the rows.
+    Of(Vec<InstanceKey>),
+}
+
+impl ChangedTasks {
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.len(),
+            Self::Of(instances) => instances.len(),
+        }
+    }
 }

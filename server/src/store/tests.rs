@@ -4,11 +4,34 @@
 mod cases;
 mod machine;
 
+use std::sync::{Arc, Mutex};
+
 use tempfile::TempDir;
 
 use super::{Store, StoreError};
 use crate::shutdown::Phase;
 use crate::tests::postgres::{Cluster, installed};
+
+/// The reads of a store, in their order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen(Arc<Mutex<Vec<&'static str>>>);
+
+impl Seen {
+    /// Notes a read by the text of its call.
+    pub(crate) fn note(&self, call: &'static str) {
+        let name = call.trim_start_matches("reader").trim_start().trim_start_matches('.');
+        self.0.lock().unwrap().push(name.split('(').next().unwrap_or(name).trim());
+    }
+
+    /// The reads since the last time, each with how often it was done.
+    pub(crate) fn take(&self) -> std::collections::BTreeMap<&'static str, usize> {
+        let mut counted = std::collections::BTreeMap::new();
+        for read in std::mem::take(&mut *self.0.lock().unwrap()) {
+            *counted.entry(read).or_default() += 1;
+        }
+        counted
+    }
+}
 
 /// Runs every case on a store of its own.
 async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {

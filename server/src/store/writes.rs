@@ -7,7 +7,7 @@ use orderly_signing::digest::Digest;
 use crate::store::change::{Answer, Change};
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, EnrolOutcome, InstanceKey, InvocationKey, KeyringRow, NewInstance,
+    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, InstanceKey, InvocationKey, KeyringRow, NewInstance,
     NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, TokenRow,
 };
 use crate::store::{Store, StoreError};
@@ -100,9 +100,9 @@ impl Store {
     }
 
     /// Creates an invocation; `None` where its id is taken.
-    pub async fn create(&self, new: NewInvocation) -> Result<Option<InvocationKey>, StoreError> {
+    pub async fn create(&self, new: NewInvocation) -> Result<Option<Created>, StoreError> {
         match self.change(Change::Create(Box::new(new))).await? {
-            Answer::Created(key) => Ok(key),
+            Answer::Created(created) => Ok(created),
             answer => Err(other(&answer)),
         }
     }

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 
 use axum::http::StatusCode;
+use orderly_model::invocation::StatusCounts;
 use orderly_model::limits::{
     CONTENT_INLINE_MAX_BYTES, DELIVERY_DEADLINE_DEFAULT_S, DELIVERY_DEADLINE_MAX_S, TARGETS_MAX,
 };
 use orderly_model::name::{TagKey, TagValue};
 use orderly_model::selector::TagSelector;
+use orderly_model::task::TaskStatus;
 use orderly_signing::instance::InstanceId;
 use orderly_signing::merkle::TargetSet;
 use orderly_wire::http::invocation::{CreateInvocation, Targets};
@@ -19,7 +21,10 @@ use super::super::problem::ApiError;
 use super::super::{Api, instances, run};
 use crate::blobs::BlobError;
 use crate::clock;
-use crate::store::row::{InstanceKey, InvocationRow, NewInvocation};
+use crate::store::row::{Created, InstanceKey, InvocationRow, NewInvocation, OrderBody, OrderHead, OrderKind};
+
+/// Targets whose tree is built at once; the tree of more takes longer than another thread takes to wake.
+const TREE_AT_ONCE: usize = 1000;
 
 /// Unknown instances that an error names.
 const NAMED_MAX: usize = 5;
@@ -30,10 +35,11 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
     let name = label("name", request.name.as_deref())?;
     let deadline_ms = request.delivery_deadline_s.map(|seconds| deadline(now_ms, seconds)).transpose()?;
     let signed = request.order.is_some();
-    let checked = run::check(api, request.run, signed).await?;
-    let resolved = resolve(api, &request.targets, signed).await?;
-    let uids = resolved.iter().map(|(_, uid)| uid.clone()).collect();
-    let targets = target_set(uids).await?.targets();
+    let (checked, resolved) =
+        tokio::join!(run::check(api, request.run, signed), resolve(api, &request.targets, signed));
+    let (checked, resolved) = (checked?, resolved?);
+    let tree = target_set(resolved.iter().map(|(_, uid)| uid.clone()).collect()).await?;
+    let targets = tree.targets();
     let signed = match &request.order {
         Some(order) => order::take(api, &keyring, order, &checked, targets, Times { now_ms, deadline_ms })?,
         None => {
@@ -63,19 +69,51 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
         deadline_ms: signed.deadline_ms,
         order_digest: signed.digest,
         envelope: signed.envelope,
-        plugin: checked.plugin,
+        plugin: checked.plugin.as_ref().map(|(plugin, _)| plugin.key),
         content,
         targets: resolved.into_iter().map(|(key, _)| key).collect(),
     };
-    let created = api.store.create(new).await?;
-    let row = super::find(api, &signed.invocation).await?;
-    if created.is_none() && row.order_digest != signed.digest {
-        return Err(ApiError::conflict("invocation-exists", "another invocation has this id")
-            .detail(format!("`{}`", signed.invocation))
-            .hint("sign a new order with a new invocation id"));
-    }
+    let Some(created) = api.store.create(new.clone()).await? else {
+        let row = super::find(api, &new.uid).await?;
+        if row.order_digest != new.order_digest {
+            return Err(ApiError::conflict("invocation-exists", "another invocation has this id")
+                .detail(format!("`{}`", new.uid))
+                .hint("sign a new order with a new invocation id"));
+        }
+        api.nudge.look();
+        return Ok(row);
+    };
+    let row = as_created(created, &new);
+    let head = OrderHead {
+        key: created.order,
+        invocation: created.invocation,
+        kind: OrderKind::Run,
+        expires_ms: new.deadline_ms,
+    };
+    let body = OrderBody { head, envelope: new.envelope, targets: None, content: new.content, plugin: checked.plugin };
+    api.link.offers.put(body, tree);
     api.nudge.look();
     Ok(row)
+}
+
+/// The row of an invocation as it was committed: every task waits.
+fn as_created(created: Created, new: &NewInvocation) -> InvocationRow {
+    let mut counts = StatusCounts::default();
+    counts.add(TaskStatus::Pending, new.targets.len() as u64);
+    InvocationRow {
+        key: created.invocation,
+        uid: new.uid.clone(),
+        name: new.name.clone(),
+        kind: new.kind.to_owned(),
+        summary: new.summary.clone(),
+        principal: new.principal.clone(),
+        created_ms: new.created_ms,
+        deadline_ms: new.deadline_ms,
+        finished_ms: None,
+        order_digest: new.order_digest,
+        targets: i64::try_from(new.targets.len()).unwrap_or(i64::MAX),
+        counts,
+    }
 }
 
 fn deadline(now_ms: i64, seconds: u32) -> Result<i64, ApiError> {
@@ -155,8 +193,13 @@ pub(super) async fn known(api: &Api, named: &[InstanceId]) -> Result<Vec<(Instan
 
 /// The set of targets with its tree; large ones are built where they hold nothing else up.
 pub(in crate::api) async fn target_set(uids: Vec<InstanceId>) -> Result<TargetSet, ApiError> {
-    let built = tokio::task::spawn_blocking(move || TargetSet::of_instances(uids)).await;
-    built.map_err(|error| ApiError::internal(&error))?.map_err(|error| {
+    let built = if uids.len() <= TREE_AT_ONCE {
+        TargetSet::of_instances(uids)
+    } else {
+        let built = tokio::task::spawn_blocking(move || TargetSet::of_instances(uids)).await;
+        built.map_err(|error| ApiError::internal(&error))?
+    };
+    built.map_err(|error| {
         ApiError::unprocessable("targets", "these instances cannot be targets").detail(error.to_string())
     })
 }

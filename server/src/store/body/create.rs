@@ -6,7 +6,7 @@ use super::super::CHUNK;
 use super::{Conn, Db};
 use crate::store::StoreError;
 use crate::store::change::Answer;
-use crate::store::row::{InvocationKey, NewInvocation, OrderKey, OrderKind};
+use crate::store::row::{Created, InvocationKey, NewInvocation, OrderKey, OrderKind};
 
 pub(super) async fn create(conn: &mut Conn, new: &NewInvocation) -> Result<Answer, StoreError> {
     let count = i64::try_from(new.targets.len()).unwrap_or(i64::MAX);
@@ -58,5 +58,5 @@ pub(super) async fn create(conn: &mut Conn, new: &NewInvocation) -> Result<Answe
     .bind(order)
     .execute(conn)
     .await?;
-    Ok(Answer::Created(Some(invocation)))
+    Ok(Answer::Created(Some(Created { invocation, order })))
 }

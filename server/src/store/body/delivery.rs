@@ -5,7 +5,7 @@ use sqlx::{QueryBuilder, Row as _};
 
 use super::{Db, Reader, Row, parsed};
 use crate::store::StoreError;
-use crate::store::row::{InstanceKey, OrderBody, OrderHead, OrderKey, OrderKind};
+use crate::store::row::{Delivery, InstanceKey, OrderBody, OrderHead, OrderKey, OrderKind};
 
 const HEAD: &str = "SELECT o.id, o.invocation_id, o.kind, o.expires_ms FROM orders o";
 
@@ -19,18 +19,6 @@ fn head(row: &Row) -> Result<OrderHead, StoreError> {
 }
 
 impl Reader {
-    /// Orders newer than `after`, oldest first.
-    pub(in crate::store) async fn orders_after(
-        &self,
-        after: OrderKey,
-        limit: i64,
-    ) -> Result<Vec<OrderHead>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new(HEAD);
-        query.push(" WHERE o.id > ").push_bind(after).push(" ORDER BY o.id LIMIT ").push_bind(limit);
-        let rows = query.build().fetch_all(&self.pool).await?;
-        rows.iter().map(head).collect()
-    }
-
     /// The key of the newest order; 0 where there is none.
     pub(in crate::store) async fn newest_order(&self) -> Result<OrderKey, StoreError> {
         let row: (Option<OrderKey>,) =
@@ -38,22 +26,23 @@ impl Reader {
         Ok(row.0.unwrap_or(0))
     }
 
-    /// Whom an order still has to reach.
+    /// Which orders still have to reach whom, by order and then by instance.
     pub(in crate::store) async fn deliveries(
         &self,
-        order: OrderKey,
-        after: InstanceKey,
+        after: (OrderKey, InstanceKey),
         limit: i64,
-    ) -> Result<Vec<InstanceKey>, StoreError> {
-        let rows: Vec<(InstanceKey,)> = sqlx::query_as::<Db, _>(
-            "SELECT instance_id FROM deliveries WHERE order_id = $1 AND instance_id > $2 ORDER BY instance_id LIMIT $3",
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let rows = sqlx::query::<Db>(
+            "SELECT o.id, o.invocation_id, o.kind, o.expires_ms, d.instance_id FROM deliveries d \
+             JOIN orders o ON o.id = d.order_id WHERE (d.order_id, d.instance_id) > ($1, $2) \
+             ORDER BY d.order_id, d.instance_id LIMIT $3",
         )
-        .bind(order)
-        .bind(after)
+        .bind(after.0)
+        .bind(after.1)
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(|(instance,)| instance).collect())
+        rows.iter().map(|row| Ok(Delivery { order: head(row)?, instance: row.try_get(4)? })).collect()
     }
 
     /// What still has to reach an instance, oldest first.
@@ -89,7 +78,7 @@ impl Reader {
             .map(|list| String::from_utf8_lossy(&list).lines().map(|uid| parsed("orders", uid)).collect())
             .transpose()?;
         let plugin = match row.try_get::<Option<i64>, _>(7)? {
-            Some(plugin) => self.plugin_by_key(plugin).await?.zip(self.plugin_documents(plugin).await?),
+            Some(plugin) => self.plugin_by_key(plugin).await?,
             None => None,
         };
         Ok(Some(OrderBody { head: head(&row)?, envelope: row.try_get(4)?, targets, content: row.try_get(6)?, plugin }))

@@ -9,22 +9,28 @@ use crate::store::StoreError;
 use crate::store::row::{InvocationKey, InvocationRow};
 
 /// The first columns of an invocation; the counters follow in the order of [`COUNTERS`].
-const FIRST: &str = "SELECT id, uid, name, kind, summary, principal, created_ms, deadline_ms, finished_ms, \
+const FIRST: &str = "id, uid, name, kind, summary, principal, created_ms, deadline_ms, finished_ms, \
      order_digest, targets";
 
 /// How many columns [`FIRST`] names.
 const FIRST_COLUMNS: usize = 11;
 
-fn select() -> QueryBuilder<Db> {
-    let mut query = QueryBuilder::new(FIRST);
+/// Asks for all columns that [`invocation`] reads.
+pub(super) fn push_columns(query: &mut QueryBuilder<Db>) {
+    query.push(FIRST);
     for (_, column) in COUNTERS {
         query.push(", ").push(column);
     }
+}
+
+fn select() -> QueryBuilder<Db> {
+    let mut query = QueryBuilder::new("SELECT ");
+    push_columns(&mut query);
     query.push(" FROM invocations");
     query
 }
 
-fn invocation(row: &Row) -> Result<InvocationRow, StoreError> {
+pub(super) fn invocation(row: &Row) -> Result<InvocationRow, StoreError> {
     let mut counts = StatusCounts::default();
     for ((status, _), index) in COUNTERS.into_iter().zip(FIRST_COLUMNS..) {
         let count: i64 = row.try_get(index)?;

@@ -82,7 +82,10 @@ pub(super) async fn add_blob(
 
 /// The columns of a plugin without its documents.
 const PLUGIN: &str = "SELECT id, name, version, summary, component, component_bytes, manifest_digest, publisher, tier, \
-     capabilities, approval_revision, created_ms FROM plugins";
+     capabilities, approval_revision, created_ms";
+
+/// The columns of its documents, which follow those.
+const DOCUMENTS: &str = ", manifest, statement, approval";
 
 fn plugin(row: &Row) -> Result<PluginRow, StoreError> {
     Ok(PluginRow {
@@ -101,10 +104,24 @@ fn plugin(row: &Row) -> Result<PluginRow, StoreError> {
     })
 }
 
+/// Asks for plugins with their documents.
+fn whole() -> QueryBuilder<Db> {
+    let mut query = QueryBuilder::new(PLUGIN);
+    query.push(DOCUMENTS).push(" FROM plugins");
+    query
+}
+
+fn with_documents(row: &Row) -> Result<(PluginRow, PluginDocuments), StoreError> {
+    let documents =
+        PluginDocuments { manifest: row.try_get(12)?, statement: row.try_get(13)?, approval: row.try_get(14)? };
+    Ok((plugin(row)?, documents))
+}
+
 impl Reader {
     /// All plugins, or all versions of one, by name and then as they came.
     pub(in crate::store) async fn plugins(&self, name: Option<&str>) -> Result<Vec<PluginRow>, StoreError> {
         let mut query = QueryBuilder::<Db>::new(PLUGIN);
+        query.push(" FROM plugins");
         if let Some(name) = name {
             query.push(" WHERE name = ").push_bind(name);
         }
@@ -112,29 +129,25 @@ impl Reader {
         rows.iter().map(plugin).collect()
     }
 
-    pub(in crate::store) async fn plugin(&self, name: &str, version: &str) -> Result<Option<PluginRow>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new(PLUGIN);
+    pub(in crate::store) async fn plugin(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<(PluginRow, PluginDocuments)>, StoreError> {
+        let mut query = whole();
         query.push(" WHERE name = ").push_bind(name).push(" AND version = ").push_bind(version);
         let row = query.build().fetch_optional(&self.pool).await?;
-        row.as_ref().map(plugin).transpose()
+        row.as_ref().map(with_documents).transpose()
     }
 
-    pub(in crate::store) async fn plugin_by_key(&self, key: i64) -> Result<Option<PluginRow>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new(PLUGIN);
+    pub(in crate::store) async fn plugin_by_key(
+        &self,
+        key: i64,
+    ) -> Result<Option<(PluginRow, PluginDocuments)>, StoreError> {
+        let mut query = whole();
         query.push(" WHERE id = ").push_bind(key);
         let row = query.build().fetch_optional(&self.pool).await?;
-        row.as_ref().map(plugin).transpose()
-    }
-
-    pub(in crate::store) async fn plugin_documents(&self, key: i64) -> Result<Option<PluginDocuments>, StoreError> {
-        let row = sqlx::query::<Db>("SELECT manifest, statement, approval FROM plugins WHERE id = $1")
-            .bind(key)
-            .fetch_optional(&self.pool)
-            .await?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        Ok(Some(PluginDocuments { manifest: row.try_get(0)?, statement: row.try_get(1)?, approval: row.try_get(2)? }))
+        row.as_ref().map(with_documents).transpose()
     }
 
     /// The size of a blob that may be served.

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use orderly_model::task::TaskStatus;
+use orderly_signing::instance::InstanceId;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::super::{CHUNK, FOR_UPDATE};
 use super::task::{code, status};
-use super::{Conn, Db};
+use super::{Conn, Db, invocation, parsed};
 use crate::store::StoreError;
 use crate::store::change::Answer;
 use crate::store::fact::{Ended, Fact, TaskNow, What};
-use crate::store::row::{Changed, InstanceKey, InvocationKey, OrderKey, OrderKind};
+use crate::store::row::{
+    Changed, ChangedTasks, InstanceKey, InvocationKey, InvocationRow, OrderKey, OrderKind, TaskRow,
+};
 
 /// The statuses with the counter of each, in the order in which they are written.
 pub(super) const COUNTERS: [(TaskStatus, &str); 13] = [
@@ -47,38 +50,44 @@ impl Deltas {
             }
         }
     }
+
+    /// How many more tasks are open.
+    fn open(&self) -> i64 {
+        self.0.iter().zip(COUNTERS).filter(|(_, (status, _))| !status.is_final()).map(|(delta, _)| delta).sum()
+    }
 }
 
-/// Adds the deltas to an invocation's counters, notes when the last task ended, and answers its public id.
+/// Adds the deltas to an invocation's counters, notes when the last task ended, and answers the row as it is then.
 pub(super) async fn count_into(
     conn: &mut Conn,
     invocation: InvocationKey,
     deltas: &Deltas,
     now_ms: i64,
-) -> Result<String, StoreError> {
+) -> Result<InvocationRow, StoreError> {
     let mut query = QueryBuilder::<Db>::new("UPDATE invocations SET ");
     let mut list = query.separated(", ");
     for (delta, (_, column)) in deltas.0.iter().zip(COUNTERS) {
         list.push(column).push_unseparated(" = ").push_unseparated(column).push_unseparated(" + ");
         list.push_bind_unseparated(*delta);
     }
-    query.push(" WHERE id = ").push_bind(invocation);
-    query.push(" RETURNING uid, n_pending + n_scheduled + n_running + n_stopping, finished_ms");
-    let (uid, open, finished): (String, i64, Option<i64>) = query.build_query_as().fetch_one(&mut *conn).await?;
-    if (open == 0) != finished.is_some() {
-        sqlx::query::<Db>("UPDATE invocations SET finished_ms = $1 WHERE id = $2")
-            .bind((open == 0).then_some(now_ms))
-            .bind(invocation)
-            .execute(conn)
-            .await?;
+    // On the right side columns have their values from before.
+    query.push(", finished_ms = CASE WHEN ");
+    for (_, column) in COUNTERS.iter().filter(|(status, _)| !status.is_final()) {
+        query.push(column).push(" + ");
     }
-    Ok(uid)
+    query.push_bind(deltas.open()).push(" > 0 THEN NULL ELSE COALESCE(finished_ms, ").push_bind(now_ms);
+    query.push(") END WHERE id = ").push_bind(invocation).push(" RETURNING ");
+    invocation::push_columns(&mut query);
+    invocation::invocation(&query.build().fetch_one(conn).await?)
 }
 
 type TaskKey = (InvocationKey, InstanceKey);
 
 /// A task that facts are about.
 struct Touched<'a> {
+    instance_uid: InstanceId,
+    instance_name: String,
+    generation: i32,
     before: TaskStatus,
     now: TaskNow,
     changed: bool,
@@ -94,12 +103,14 @@ pub(super) async fn record(conn: &mut Conn, facts: &[Fact]) -> Result<Answer, St
         let Some((order, invocation, kind)) = orders.get(&fact.order.as_bytes()[..]).copied() else {
             continue;
         };
-        answered.insert((fact.instance, order));
         if kind == OrderKind::Run {
             about.push(((invocation, fact.instance), &fact.what));
-            if !matches!(fact.what, What::Accepted) {
-                ended.insert((fact.instance, invocation));
-            }
+        }
+        // What ends a task answers all its orders, its own among them.
+        if kind == OrderKind::Run && !matches!(fact.what, What::Accepted) {
+            ended.insert((fact.instance, invocation));
+        } else {
+            answered.insert((fact.instance, order));
         }
     }
     let mut touched = tasks(conn, about.iter().map(|(key, _)| *key).collect()).await?;
@@ -119,7 +130,7 @@ pub(super) async fn record(conn: &mut Conn, facts: &[Fact]) -> Result<Answer, St
     update(conn, &touched).await?;
     add_results(conn, &touched).await?;
     remove_deliveries(conn, &answered, &ended).await?;
-    count(conn, &touched).await.map(Answer::Changed)
+    count(conn, touched).await.map(Answer::Changed)
 }
 
 async fn orders(
@@ -152,8 +163,9 @@ async fn tasks<'a>(conn: &mut Conn, keys: BTreeSet<TaskKey>) -> Result<BTreeMap<
         push_pairs(&mut query, chunk);
         query.push(
             ") SELECT t.invocation_id, t.instance_id, t.status, t.proven, t.exit_code, t.code, t.started_ms, \
-             t.finished_ms, t.output_bytes, t.dropped_bytes FROM r \
-             JOIN tasks t ON t.invocation_id = r.inv AND t.instance_id = r.inst ORDER BY t.invocation_id, t.instance_id",
+             t.finished_ms, t.output_bytes, t.dropped_bytes, t.generation, i.uid, i.name FROM r \
+             JOIN tasks t ON t.invocation_id = r.inv AND t.instance_id = r.inst \
+             JOIN instances i ON i.id = r.inst ORDER BY t.invocation_id, t.instance_id",
         );
         query.push(FOR_UPDATE);
         for row in query.build().persistent(chunk.len() == CHUNK || chunk.len() == 1).fetch_all(&mut *conn).await? {
@@ -168,7 +180,16 @@ async fn tasks<'a>(conn: &mut Conn, keys: BTreeSet<TaskKey>) -> Result<BTreeMap<
                 dropped_bytes: row.try_get(9)?,
             };
             let key = (row.try_get(0)?, row.try_get(1)?);
-            found.insert(key, Touched { before: now.status, now, changed: false, ended: None });
+            let touched = Touched {
+                instance_uid: parsed("instances", row.try_get(11)?)?,
+                instance_name: row.try_get(12)?,
+                generation: row.try_get(10)?,
+                before: now.status,
+                now,
+                changed: false,
+                ended: None,
+            };
+            found.insert(key, touched);
         }
     }
     Ok(found)
@@ -253,18 +274,37 @@ async fn remove_deliveries(
     Ok(())
 }
 
-async fn count(conn: &mut Conn, touched: &BTreeMap<TaskKey, Touched<'_>>) -> Result<Vec<Changed>, StoreError> {
-    let mut invocations: BTreeMap<InvocationKey, (Deltas, Vec<InstanceKey>, i64)> = BTreeMap::new();
+async fn count(conn: &mut Conn, touched: BTreeMap<TaskKey, Touched<'_>>) -> Result<Vec<Changed>, StoreError> {
+    let mut invocations: BTreeMap<InvocationKey, (Deltas, Vec<TaskRow>, i64)> = BTreeMap::new();
     for ((invocation, instance), task) in touched {
-        let (deltas, instances, last_ms) = invocations.entry(*invocation).or_default();
+        let (deltas, rows, last_ms) = invocations.entry(invocation).or_default();
         deltas.shift(task.before, task.now.status, 1);
-        instances.push(*instance);
         *last_ms = task.now.finished_ms.unwrap_or(0).max(*last_ms);
+        rows.push(row(instance, task));
     }
     let mut changed = Vec::with_capacity(invocations.len());
-    for (invocation, (deltas, instances, last_ms)) in invocations {
-        let uid = count_into(conn, invocation, &deltas, last_ms).await?;
-        changed.push(Changed { invocation, uid, instances });
+    for (invocation, (deltas, rows, last_ms)) in invocations {
+        let invocation = count_into(conn, invocation, &deltas, last_ms).await?;
+        changed.push(Changed { invocation, tasks: ChangedTasks::Rows(rows) });
     }
     Ok(changed)
+}
+
+/// A task that changed, as it is now. Whatever has a result never changes again, so only this change can have brought one.
+fn row(instance: InstanceKey, task: Touched<'_>) -> TaskRow {
+    TaskRow {
+        instance,
+        instance_uid: task.instance_uid,
+        instance_name: task.instance_name,
+        status: task.now.status,
+        generation: task.generation,
+        exit_code: task.now.exit_code,
+        code: task.now.code,
+        reason: task.ended.and_then(|ended| ended.reason.clone()),
+        check: task.ended.and_then(|ended| ended.check.clone()),
+        started_ms: task.now.started_ms,
+        finished_ms: task.now.finished_ms,
+        output_bytes: task.now.output_bytes,
+        dropped_bytes: task.now.dropped_bytes,
+    }
 }

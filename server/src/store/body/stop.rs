@@ -10,7 +10,7 @@ use super::task::code;
 use super::{Conn, Db};
 use crate::store::StoreError;
 use crate::store::change::Answer;
-use crate::store::row::{Changed, InstanceKey, InvocationKey, NewStop, OrderKey, OrderKind};
+use crate::store::row::{Changed, ChangedTasks, InstanceKey, InvocationKey, NewStop, OrderKey, OrderKind};
 
 /// Moves tasks of one status to another, all of an invocation or only some instances, and says whose.
 async fn shift(
@@ -94,8 +94,8 @@ pub(super) async fn stop(conn: &mut Conn, stop: &NewStop) -> Result<Answer, Stor
     let mut deltas = Deltas::default();
     deltas.shift(TaskStatus::Pending, TaskStatus::Cancelled, waiting.len());
     deltas.shift(TaskStatus::Running, TaskStatus::Stopping, running.len());
-    let uid = count_into(conn, stop.invocation, &deltas, stop.now_ms).await?;
-    Ok(Answer::Changed(vec![Changed { invocation: stop.invocation, uid, instances: affected }]))
+    let invocation = count_into(conn, stop.invocation, &deltas, stop.now_ms).await?;
+    Ok(Answer::Changed(vec![Changed { invocation, tasks: ChangedTasks::Of(affected) }]))
 }
 
 /// Ends the tasks of an invocation that no instance accepted in time, and forgets their deliveries.
@@ -111,8 +111,8 @@ pub(super) async fn expire(conn: &mut Conn, invocation: InvocationKey, now_ms: i
     .await?;
     let mut deltas = Deltas::default();
     deltas.shift(TaskStatus::Pending, TaskStatus::Aborted, ended.len());
-    let uid = count_into(conn, invocation, &deltas, now_ms).await?;
-    Ok(Answer::Changed(vec![Changed { invocation, uid, instances: ended }]))
+    let invocation = count_into(conn, invocation, &deltas, now_ms).await?;
+    Ok(Answer::Changed(vec![Changed { invocation, tasks: ChangedTasks::Of(ended) }]))
 }
 
 /// Forgets the deliveries of orders past their time.

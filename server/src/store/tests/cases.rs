@@ -102,6 +102,14 @@ pub(super) fn fact(new: &NewInvocation, instance: InstanceKey, what: What) -> Fa
     Fact { instance, order: new.order_digest, what }
 }
 
+/// What a change has to say of tasks: no more and no less than is read afterwards.
+async fn told(store: &Store, invocation: InvocationKey, instances: &[InstanceKey]) -> Vec<Changed> {
+    let tasks = store.tasks_of(invocation, instances).await.unwrap();
+    let mut rows = store.invocations(i64::MAX, 100).await.unwrap();
+    rows.retain(|row| row.key == invocation);
+    vec![Changed { invocation: rows.pop().unwrap(), tasks: ChangedTasks::Rows(tasks) }]
+}
+
 async fn status(store: &Store, invocation: InvocationKey, instance: InstanceKey) -> TaskStatus {
     store.tasks_of(invocation, &[instance]).await.unwrap().pop().unwrap().status
 }
@@ -195,13 +203,13 @@ pub(super) async fn plugins(store: Store) {
     assert_eq!(store.plugins(Some("look")).await.unwrap().len(), 2);
     assert_eq!(store.plugins(None).await.unwrap().len(), 2);
     assert!(store.plugins(Some("other")).await.unwrap().is_empty());
-    let found = store.plugin("look", "1.0.0").await.unwrap().unwrap();
+    let (found, _) = store.plugin("look", "1.0.0").await.unwrap().unwrap();
     assert!(store.set_approval(found.key, 2, b"two".to_vec()).await.unwrap());
     assert!(store.set_approval(found.key, 2, b"two".to_vec()).await.unwrap(), "the same again");
     assert!(!store.set_approval(found.key, 2, b"other".to_vec()).await.unwrap());
     assert!(!store.set_approval(found.key, 1, b"one".to_vec()).await.unwrap(), "rolled back");
-    assert_eq!(store.plugin("look", "1.0.0").await.unwrap().unwrap().approval_revision, Some(2));
-    let stored = store.plugin_documents(found.key).await.unwrap().unwrap();
+    assert_eq!(store.plugin("look", "1.0.0").await.unwrap().unwrap().0.approval_revision, Some(2));
+    let (_, stored) = store.plugin("look", "1.0.0").await.unwrap().unwrap();
     assert_eq!(stored, PluginDocuments { approval: Some(b"two".to_vec()), ..documents });
     store.add_blob(Digest::of(b"a"), 1, 2).await.unwrap();
     store.add_blob(Digest::of(b"a"), 1, 3).await.unwrap();
@@ -212,9 +220,9 @@ pub(super) async fn plugins(store: Store) {
 pub(super) async fn creation_and_paging(store: Store) {
     let all = instances(&store, 60).await;
     let new = invocation(1, &all);
-    let key = store.create(new.clone()).await.unwrap().unwrap();
+    let Created { invocation: key, order: first } = store.create(new.clone()).await.unwrap().unwrap();
     assert_eq!(store.create(new.clone()).await.unwrap(), None, "an id is taken once");
-    let other = store.create(invocation(2, &all[..1])).await.unwrap().unwrap();
+    let Created { invocation: other, order: second } = store.create(invocation(2, &all[..1])).await.unwrap().unwrap();
     let row = store.invocation("t-1").await.unwrap().unwrap();
     assert_eq!((row.key, row.targets, row.counts.get(TaskStatus::Pending), row.finished_ms), (key, 60, 60, None));
     assert_eq!(store.invocation("t-9").await.unwrap(), None);
@@ -234,11 +242,16 @@ pub(super) async fn creation_and_paging(store: Store) {
     sorted.sort();
     assert_eq!(store.targets(key).await.unwrap(), sorted);
 
-    let heads = store.orders_after(0, 10).await.unwrap();
-    assert_eq!(heads.iter().map(|head| head.invocation).collect::<Vec<_>>(), [key, other]);
-    assert_eq!(store.newest_order().await.unwrap(), heads[1].key);
-    assert_eq!(store.deliveries(heads[0].key, 0, 100).await.unwrap().len(), 60);
-    assert_eq!(store.deliveries(heads[0].key, all[57].0, 100).await.unwrap().len(), 2);
+    let waiting = store.deliveries((0, 0), 100).await.unwrap();
+    let places: Vec<_> = waiting.iter().map(|delivery| (delivery.order.key, delivery.instance)).collect();
+    let expected = all.iter().map(|(instance, _)| (first, *instance)).chain([(second, all[0].0)]);
+    assert_eq!(places, expected.collect::<Vec<_>>());
+    assert_eq!(store.deliveries((first, all[57].0), 100).await.unwrap(), waiting[58..]);
+    assert_eq!(store.deliveries((first, all[57].0), 2).await.unwrap(), waiting[58..60]);
+    assert_eq!(store.deliveries((first, i64::MAX), 100).await.unwrap(), waiting[60..]);
+    let heads = [waiting[0].order, waiting[60].order];
+    assert_eq!(heads.map(|head| head.invocation), [key, other]);
+    assert_eq!(store.newest_order().await.unwrap(), second);
     assert_eq!(store.deliveries_to(all[0].0, 0, 10).await.unwrap(), heads);
     assert_eq!(store.deliveries_to(all[0].0, heads[0].key, 10).await.unwrap(), heads[1..]);
     let body = store.order(heads[0].key).await.unwrap().unwrap();
@@ -253,10 +266,10 @@ pub(super) async fn creation_and_paging(store: Store) {
 pub(super) async fn reports_are_idempotent(store: Store) {
     let all = instances(&store, 2).await;
     let new = invocation(1, &all);
-    let key = store.create(new.clone()).await.unwrap().unwrap();
+    let key = store.create(new.clone()).await.unwrap().unwrap().invocation;
     let (a, b) = (all[0].0, all[1].0);
     let changed = store.record(vec![fact(&new, a, What::Accepted)]).await.unwrap();
-    assert_eq!(changed, vec![Changed { invocation: key, uid: "t-1".to_owned(), instances: vec![a] }]);
+    assert_eq!(changed, told(&store, key, &[a]).await);
     assert_eq!(status(&store, key, a).await, TaskStatus::Running);
     assert!(store.deliveries_to(a, 0, 10).await.unwrap().is_empty(), "an accepted order is not sent again");
     assert_eq!(store.deliveries_to(b, 0, 10).await.unwrap().len(), 1);
@@ -268,7 +281,7 @@ pub(super) async fn reports_are_idempotent(store: Store) {
         fact(&new, a, What::Accepted),
         fact(&new, a, What::Stopping),
     ];
-    assert_eq!(store.record(facts.clone()).await.unwrap().len(), 1);
+    assert_eq!(store.record(facts.clone()).await.unwrap(), told(&store, key, &[a]).await);
     assert!(store.record(facts).await.unwrap().is_empty(), "a repeated batch changes nothing");
     let task = store.tasks_of(key, &[a]).await.unwrap().pop().unwrap();
     assert_eq!(
@@ -303,7 +316,7 @@ pub(super) async fn a_batch_over_many_invocations(store: Store) {
     let both = all.iter().map(|(key, _)| fact(&one, *key, ended(TaskStatus::Success)));
     let both = both.chain(all[..70].iter().map(|(key, _)| fact(&two, *key, ended(TaskStatus::Timeout))));
     let changed = store.record(both.collect()).await.unwrap();
-    assert_eq!(changed.iter().map(|change| change.instances.len()).collect::<Vec<_>>(), [130, 70]);
+    assert_eq!(changed.iter().map(|change| change.tasks.count()).collect::<Vec<_>>(), [130, 70]);
     for (uid, status, count) in [("t-1", TaskStatus::Success, 130), ("t-2", TaskStatus::Timeout, 70)] {
         let row = store.invocation(uid).await.unwrap().unwrap();
         assert_eq!((row.counts.get(status), row.counts.total(), row.finished_ms), (count, count, Some(300)));
@@ -314,14 +327,14 @@ pub(super) async fn a_batch_over_many_invocations(store: Store) {
 pub(super) async fn the_instance_overrules_the_deadline(store: Store) {
     let all = instances(&store, 3).await;
     let new = invocation(1, &all);
-    let key = store.create(new.clone()).await.unwrap().unwrap();
+    let key = store.create(new.clone()).await.unwrap().unwrap().invocation;
     let [a, b, c] = [all[0].0, all[1].0, all[2].0];
     store.record(vec![fact(&new, a, What::Accepted)]).await.unwrap();
     assert_eq!(store.next_deadline().await.unwrap(), Some(1000));
     assert!(store.overdue(999, 10).await.unwrap().is_empty());
     assert_eq!(store.overdue(1000, 10).await.unwrap(), [key]);
     let changed = store.expire(key, 1001).await.unwrap();
-    assert_eq!(changed[0].instances.len(), 2);
+    assert_eq!((changed[0].tasks.count(), changed[0].invocation.counts.get(TaskStatus::Aborted)), (2, 2));
     assert_eq!(store.next_deadline().await.unwrap(), None);
     assert!(store.deliveries_to(b, 0, 10).await.unwrap().is_empty());
     let task = store.tasks_of(key, &[b]).await.unwrap().pop().unwrap();
@@ -344,7 +357,7 @@ pub(super) async fn the_instance_overrules_the_deadline(store: Store) {
 pub(super) async fn stop(store: Store) {
     let all = instances(&store, 4).await;
     let new = invocation(1, &all);
-    let key = store.create(new.clone()).await.unwrap().unwrap();
+    let key = store.create(new.clone()).await.unwrap().unwrap().invocation;
     let [a, b, c, d] = [all[0].0, all[1].0, all[2].0, all[3].0];
     store.record(vec![fact(&new, a, What::Accepted), fact(&new, b, ended(TaskStatus::Success))]).await.unwrap();
     let order = |name: &str, targets| NewStop {
@@ -357,9 +370,8 @@ pub(super) async fn stop(store: Store) {
     };
     let only = vec![all[0].clone(), all[1].clone(), all[2].clone()];
     let changed = store.stop(order("some", Some(only.clone()))).await.unwrap();
-    let mut instances = changed[0].instances.clone();
-    instances.sort_unstable();
-    assert_eq!(instances, [a, c]);
+    let ChangedTasks::Of(instances) = &changed[0].tasks else { panic!("{changed:?}") };
+    assert_eq!(std::collections::BTreeSet::from_iter(instances), [&a, &c].into());
     let is = async |instance| status(&store, key, instance).await;
     assert_eq!(
         [is(a).await, is(b).await, is(c).await, is(d).await],
@@ -376,7 +388,7 @@ pub(super) async fn stop(store: Store) {
     assert_eq!((body.envelope.as_slice(), body.content), (&b"some"[..], None));
 
     assert!(store.stop(order("again", Some(vec![all[0].clone()]))).await.unwrap().is_empty(), "nothing left to stop");
-    assert_eq!(store.stop(order("rest", None)).await.unwrap()[0].instances, [d]);
+    assert_eq!(store.stop(order("rest", None)).await.unwrap()[0].tasks, ChangedTasks::Of(vec![d]));
     store
         .record(vec![fact(&new, a, ended(TaskStatus::Terminated)), fact(&new, c, ended(TaskStatus::Terminated))])
         .await

@@ -68,7 +68,7 @@ pub(super) async fn counters_agree_with_rows(store: Store) {
     let mut runner = TestRunner::deterministic();
     for number in 1..=25 {
         let new = invocation(number, &all);
-        let key = store.create(new.clone()).await.unwrap().unwrap();
+        let key = store.create(new.clone()).await.unwrap().unwrap().invocation;
         let steps = prop::collection::vec(step(), 1..20).new_tree(&mut runner).unwrap().current();
         let mut proven: BTreeMap<usize, TaskStatus> = BTreeMap::new();
         for (index, step) in steps.iter().enumerate() {
