@@ -81,6 +81,9 @@ pub enum ReportEvent {
     Finished(Box<Finished>),
 }
 
+/// What a receipt names as its invocation where the order could not be read, so that nobody knows which it is.
+pub const UNREADABLE: &str = "t-unreadable";
+
 /// The end of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,7 @@ use orderly_model::task::TaskStatus;
 use orderly_signing::digest::Digest;
 use orderly_signing::receipt::{OutputDigest, Receipt, clip_reason};
 use orderly_signing::sign::sign_receipt;
-use orderly_wire::to_server::{self, Finished, KeptOutput};
+use orderly_wire::to_server::{self, Finished, KeptOutput, UNREADABLE};
 
 use super::Desk;
 use crate::clock::local_ms;
@@ -16,9 +16,6 @@ use crate::exec::live::wire_stream;
 use crate::exec::{Outcome, chain};
 use crate::facts::VERSION;
 use crate::policy::Refused;
-
-/// What stands for the invocation in the receipt about an order that cannot be read.
-const UNREADABLE: &str = "t-unreadable";
 
 impl Desk {
     /// The receipt for the end of a task.

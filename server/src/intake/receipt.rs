@@ -5,7 +5,7 @@ use orderly_signing::digest::{Digest, DigestWriter};
 use orderly_signing::key::PublicKey;
 use orderly_signing::receipt::Receipt;
 use orderly_signing::verify::{Verified, check_receipt_for, verify_receipt};
-use orderly_wire::to_server::{Finished, KeptOutput, Report, ReportEvent};
+use orderly_wire::to_server::{Finished, KeptOutput, Report, ReportEvent, Stream, UNREADABLE};
 use tracing::warn;
 
 use crate::clock;
@@ -25,10 +25,11 @@ impl Reporter {
     /// What a report says, as far as it is proven.
     #[must_use]
     pub fn fact(&self, report: Report) -> Fact {
+        let about = About { invocation: report.invocation, generation: report.generation };
         let what = match report.event {
             ReportEvent::Accepted { .. } => What::Accepted,
             ReportEvent::Stopping { .. } => What::Stopping,
-            ReportEvent::Finished(finished) => match self.ended(&report.order, *finished) {
+            ReportEvent::Finished(finished) => match self.ended(&report.order, about, *finished) {
                 Ok(ended) => What::Ended(Box::new(ended)),
                 Err(reason) => {
                     warn!(instance.key = self.instance, order = %report.order, reason, "a receipt was refused");
@@ -39,13 +40,14 @@ impl Reporter {
         Fact { instance: self.instance, order: report.order, what }
     }
 
-    fn ended(&self, order: &Digest, finished: Finished) -> Result<Ended, String> {
+    fn ended(&self, order: &Digest, about: About, finished: Finished) -> Result<Ended, String> {
         let receipt = verify_receipt(&finished.receipt, &self.key).map_err(|refusal| refusal.to_string())?;
         check_receipt_for(&receipt, order).map_err(|refusal| refusal.to_string())?;
         let status: TaskStatus = receipt.status.parse().map_err(|_| format!("`{}` is not a status", receipt.status))?;
         if !status.is_final() {
             return Err(format!("`{status}` is not the end of a task"));
         }
+        let invocation = about.check(&receipt)?;
         let output = covered_output(&receipt, finished.output);
         let report = match (&receipt.report, finished.report) {
             (Some(covered), Some(report)) => {
@@ -63,6 +65,9 @@ impl Reporter {
             (_, None) => None,
         };
         Ok(Ended {
+            invocation,
+            generation: receipt.generation,
+            received_ms: clock::now_ms(),
             status,
             code: receipt.code.clone(),
             reason: receipt.reason.clone(),
@@ -79,16 +84,46 @@ impl Reporter {
     }
 }
 
+/// What a report says around its receipt of the run that it is about.
+struct About {
+    invocation: Option<String>,
+    generation: u32,
+}
+
+impl About {
+    /// The invocation that report and receipt name; `None` where both say that the order could not be read, and so never began.
+    fn check(self, receipt: &Receipt) -> Result<Option<String>, String> {
+        if receipt.generation != self.generation {
+            return Err(format!("it is of run {}, the report of run {}", receipt.generation, self.generation));
+        }
+        match self.invocation {
+            None if receipt.invocation == UNREADABLE && receipt.started_ms.is_none() => Ok(None),
+            Some(named) if named != receipt.invocation => {
+                Err(format!("it names the invocation `{}`, the report `{named}`", receipt.invocation))
+            }
+            _ => Ok(Some(receipt.invocation.clone())),
+        }
+    }
+}
+
 /// The kept output, where it can be the one of the receipt: all of it is there and has its digest, or some was dropped and the sizes
-/// add up. Anything else is left out, as if all had been dropped.
+/// add up, in all and by stream. Anything else is left out, as if all had been dropped.
 fn covered_output(receipt: &Verified<Receipt>, output: KeptOutput) -> KeptOutput {
     let mut whole = DigestWriter::new();
-    let mut kept = 0_u64;
+    let (mut stdout, mut stderr) = (0_u64, 0_u64);
     for segment in output.head.iter().chain(&output.tail) {
         whole.update(&segment.data);
-        kept = kept.saturating_add(segment.data.len() as u64);
+        let kept = match segment.stream {
+            Stream::Stdout => &mut stdout,
+            Stream::Stderr => &mut stderr,
+        };
+        *kept = kept.saturating_add(segment.data.len() as u64);
     }
-    let adds_up = kept.checked_add(output.dropped_bytes) == Some(receipt.output.bytes);
+    let kept = stdout.saturating_add(stderr);
+    // What was dropped could have been of either stream.
+    let adds_up = kept.checked_add(output.dropped_bytes) == Some(receipt.output.bytes)
+        && stdout <= receipt.output.stdout_bytes
+        && stderr <= receipt.output.stderr_bytes;
     if adds_up && (output.dropped_bytes > 0 || whole.finish() == receipt.output.sha256) {
         return output;
     }

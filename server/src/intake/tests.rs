@@ -6,7 +6,7 @@ use orderly_signing::instance::InstanceId;
 use orderly_signing::key::SecretKey;
 use orderly_signing::receipt::{OutputDigest, Receipt};
 use orderly_signing::sign::sign_receipt;
-use orderly_wire::to_server::{Finished, KeptOutput, Report, ReportEvent, Segment, Stream};
+use orderly_wire::to_server::{Finished, KeptOutput, Report, ReportEvent, Segment, Stream, UNREADABLE};
 
 use super::Reporter;
 use crate::store::fact::{Ended, What};
@@ -41,13 +41,24 @@ fn kept(text: &str, dropped_bytes: u64) -> KeptOutput {
 
 /// What the intake makes of an end: reported by the holder of `mine`, with a receipt signed by `signer`.
 fn ended(mine: &SecretKey, signer: &SecretKey, receipt: &Receipt, output: KeptOutput) -> Option<Ended> {
+    reported(mine, signer, receipt, output, (None, 1))
+}
+
+/// The same, of a report that names an invocation and a run.
+fn reported(
+    mine: &SecretKey,
+    signer: &SecretKey,
+    receipt: &Receipt,
+    output: KeptOutput,
+    (invocation, generation): (Option<&str>, u32),
+) -> Option<Ended> {
     let reporter = Reporter { instance: 7, key: mine.public().clone() };
     let receipt = sign_receipt(receipt, signer).unwrap().to_json();
     let fact = reporter.fact(Report {
         seq: 1,
         order: Digest::of(b"order"),
-        invocation: None,
-        generation: 1,
+        invocation: invocation.map(str::to_owned),
+        generation,
         event: ReportEvent::Finished(Box::new(Finished { receipt, output, report: None })),
     });
     assert_eq!((fact.instance, fact.order), (7, Digest::of(b"order")));
@@ -82,6 +93,23 @@ fn receipt_for_another_order() {
 }
 
 #[test]
+fn receipt_for_another_invocation_or_run_than_the_report() {
+    let key = key();
+    let receipt = receipt(&key, b"");
+    let of = |receipt: &Receipt, about| reported(&key, &key, receipt, KeptOutput::default(), about);
+    let end = of(&receipt, (Some(&receipt.invocation), 1)).unwrap();
+    assert_eq!(end.invocation.as_ref(), Some(&receipt.invocation));
+    assert!(of(&receipt, (Some("t-other"), 1)).is_none());
+    assert!(of(&receipt, (Some(&receipt.invocation), 2)).is_none());
+    assert_eq!(of(&receipt, (None, 1)).unwrap().invocation, Some(receipt.invocation.clone()), "the store compares it");
+    // What was never read names no invocation, and what names none never began.
+    let unread = Receipt { invocation: UNREADABLE.to_owned(), started_ms: None, ..receipt };
+    assert_eq!(of(&unread, (None, 1)).unwrap().invocation, None);
+    let began = Receipt { started_ms: Some(1), ..unread };
+    assert_eq!(of(&began, (None, 1)).unwrap().invocation.as_deref(), Some(UNREADABLE));
+}
+
+#[test]
 fn a_receipt_that_ends_nothing_is_no_end() {
     let key = key();
     for status in ["Running", "Done", "success"] {
@@ -104,4 +132,10 @@ fn an_output_that_the_receipt_does_not_cover_is_left_out() {
     assert_eq!(stored(kept("012345678X", 0)), nothing, "other bytes");
     assert_eq!(stored(kept("0123", 7)), nothing, "sizes that do not add up");
     assert_eq!(stored(kept("0123", u64::MAX)), nothing);
+    let moved = |dropped_bytes, text: &str| {
+        let segment = Segment { stream: Stream::Stderr, data: text.as_bytes().to_vec() };
+        KeptOutput { head: vec![segment], dropped_bytes, tail: Vec::new() }
+    };
+    assert_eq!(stored(moved(0, "0123456789")), nothing, "the bytes of the other stream");
+    assert_eq!(stored(moved(6, "0123")), nothing, "more of a stream than there was");
 }

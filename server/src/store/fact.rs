@@ -39,6 +39,12 @@ pub enum What {
 /// A proven end.
 #[derive(Debug, Clone)]
 pub struct Ended {
+    /// The invocation that the receipt names; absent where it is about an order that the instance could not read.
+    pub invocation: Option<String>,
+    /// The run that it is about.
+    pub generation: u32,
+    /// When it came, by the server's clock.
+    pub received_ms: i64,
     /// The final status.
     pub status: TaskStatus,
     /// Error code of the result.
@@ -63,6 +69,16 @@ pub struct Ended {
     pub output: Vec<u8>,
     /// The report as JSON.
     pub report: Option<Vec<u8>>,
+}
+
+impl Ended {
+    /// Whether the receipt is about this run of this invocation. What an instance signs of another is no proof here, whichever
+    /// order it names.
+    #[must_use]
+    pub fn is_of(&self, invocation: &str, generation: i32) -> bool {
+        i64::from(self.generation) == i64::from(generation)
+            && self.invocation.as_deref().is_none_or(|named| named == invocation)
+    }
 }
 
 /// Code of a task whose receipt was refused.

@@ -49,14 +49,16 @@ async fn reads_of_one_invocation() {
         reads.contains_key("next_deadline").then_some(())
     })
     .await;
+    // The dispatcher, and beside it the deadlines; either may still have been at the first invocation.
+    for look in ["deliveries", "next_deadline"] {
+        let looks = reads.remove(look);
+        assert!(looks.is_some_and(|times| times <= 2), "{look}: {looks:?}");
+    }
     let expected = [
         // For each of the two requests.
         ("token", 2),
         // The request.
         ("instance_keys", 1),
-        // The dispatcher, and beside it the deadlines.
-        ("deliveries", 1),
-        ("next_deadline", 1),
         // The state with which the events begin; of the reports nothing is read.
         ("invocation", 1),
         ("tasks", 1),

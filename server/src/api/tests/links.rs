@@ -1,10 +1,11 @@
 //! Links: who is let in, what is believed, what is acknowledged.
 
 use orderly_signing::proof::link_message;
+use orderly_signing::receipt::Receipt;
 use orderly_wire::http::Page;
 use orderly_wire::http::instance::InstanceView;
 use orderly_wire::http::invocation::InvocationView;
-use orderly_wire::http::task::TaskView;
+use orderly_wire::http::task::{TaskDetail, TaskView};
 use orderly_wire::http::trust::TrustView;
 use orderly_wire::to_agent::ToAgent;
 use orderly_wire::to_server::{ReportEvent, ToServer};
@@ -90,6 +91,16 @@ async fn reports_that_prove_nothing_are_acknowledged_and_not_believed() {
     link.acknowledged(seq).await;
     let view = task().await;
     assert_eq!((view.status.as_str(), view.code.as_deref()), ("Error", Some("ReceiptRefused")));
+    // Its own signature, under what it says of another invocation, and of a run that never was.
+    let bends: [fn(&mut Receipt); 2] =
+        [|receipt| receipt.invocation = format!("t-{}", "0".repeat(26)), |receipt| receipt.generation = 2];
+    for bend in bends {
+        let end = agent.finished(&offer, "", bend);
+        let seq = link.report(&offer, end).await;
+        link.acknowledged(seq).await;
+        let task: TaskDetail = server.get(&format!("/v1/invocations/{}/tasks/{}", created.id, agent.id)).await;
+        assert_eq!((task.view.status.as_str(), task.receipt), ("Error", None));
+    }
     // The real end still counts, and a repeated report is acknowledged again.
     let end = agent.finished(&offer, "done", |_| {});
     let seq = link.report(&offer, end.clone()).await;

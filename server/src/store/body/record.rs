@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use orderly_model::task::TaskStatus;
 use orderly_signing::instance::InstanceId;
 use sqlx::{QueryBuilder, Row as _};
+use tracing::warn;
 
 use super::super::{CHUNK, FOR_UPDATE};
 use super::task::{code, status};
@@ -96,15 +97,16 @@ struct Touched<'a> {
 
 pub(super) async fn record(conn: &mut Conn, facts: &[Fact]) -> Result<Answer, StoreError> {
     let orders = orders(conn, facts).await?;
-    let mut about: Vec<(TaskKey, &What)> = Vec::new();
+    let mut about: Vec<(TaskKey, &str, &What)> = Vec::new();
     // Deliveries that are done with: a run order that was answered, and every stop order of a task that ended or is ending.
     let (mut answered, mut ended) = (BTreeSet::new(), BTreeSet::new());
     for fact in facts {
-        let Some((order, invocation, kind)) = orders.get(&fact.order.as_bytes()[..]).copied() else {
+        let Some(Known { order, invocation, kind, uid }) = orders.get(&fact.order.as_bytes()[..]) else {
             continue;
         };
+        let (order, invocation, kind) = (*order, *invocation, *kind);
         if kind == OrderKind::Run {
-            about.push(((invocation, fact.instance), &fact.what));
+            about.push(((invocation, fact.instance), uid, &fact.what));
         }
         // What ends a task answers all its orders, its own among them.
         if kind == OrderKind::Run && !matches!(fact.what, What::Accepted) {
@@ -113,17 +115,23 @@ pub(super) async fn record(conn: &mut Conn, facts: &[Fact]) -> Result<Answer, St
             answered.insert((fact.instance, order));
         }
     }
-    let mut touched = tasks(conn, about.iter().map(|(key, _)| *key).collect()).await?;
-    for (key, what) in about {
+    let mut touched = tasks(conn, about.iter().map(|(key, ..)| *key).collect()).await?;
+    for (key, uid, what) in about {
         let Some(task) = touched.get_mut(&key) else {
             continue;
         };
-        if let Some(after) = task.now.after(what) {
+        let (after, ended) = match what {
+            What::Ended(end) if !end.is_of(uid, task.generation) => {
+                warn!(instance.id = %task.instance_uid, invocation.id = uid, "a receipt was refused: it is of another run");
+                (task.now.after(&What::Unproven { at_ms: end.received_ms }), None)
+            }
+            What::Ended(end) => (task.now.after(what), Some(&**end)),
+            _ => (task.now.after(what), None),
+        };
+        if let Some(after) = after {
             task.now = after;
             task.changed = true;
-            if let What::Ended(end) = what {
-                task.ended = Some(end);
-            }
+            task.ended = ended;
         }
     }
     touched.retain(|_, task| task.changed);
@@ -133,22 +141,37 @@ pub(super) async fn record(conn: &mut Conn, facts: &[Fact]) -> Result<Answer, St
     count(conn, touched).await.map(Answer::Changed)
 }
 
-async fn orders(
-    conn: &mut Conn,
-    facts: &[Fact],
-) -> Result<HashMap<Vec<u8>, (OrderKey, InvocationKey, OrderKind)>, StoreError> {
+/// An order that facts are about.
+struct Known {
+    order: OrderKey,
+    invocation: InvocationKey,
+    kind: OrderKind,
+    /// The public id of the invocation.
+    uid: String,
+}
+
+async fn orders(conn: &mut Conn, facts: &[Fact]) -> Result<HashMap<Vec<u8>, Known>, StoreError> {
     let digests: BTreeSet<&[u8]> = facts.iter().map(|fact| &fact.order.as_bytes()[..]).collect();
     let digests: Vec<&[u8]> = digests.into_iter().collect();
     let mut found = HashMap::new();
     for chunk in digests.chunks(CHUNK) {
-        let mut query = QueryBuilder::<Db>::new("SELECT digest, id, invocation_id, kind FROM orders WHERE digest IN (");
+        let mut query = QueryBuilder::<Db>::new(
+            "SELECT o.digest, o.id, o.invocation_id, o.kind, v.uid FROM orders o \
+             JOIN invocations v ON v.id = o.invocation_id WHERE o.digest IN (",
+        );
         let mut list = query.separated(", ");
         for digest in chunk {
             list.push_bind(*digest);
         }
         query.push(")");
         for row in query.build().persistent(chunk.len() == 1).fetch_all(&mut *conn).await? {
-            found.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?, OrderKind::from_code(row.try_get(3)?)));
+            let known = Known {
+                order: row.try_get(1)?,
+                invocation: row.try_get(2)?,
+                kind: OrderKind::from_code(row.try_get(3)?),
+                uid: row.try_get(4)?,
+            };
+            found.insert(row.try_get(0)?, known);
         }
     }
     Ok(found)

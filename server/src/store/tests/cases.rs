@@ -83,6 +83,9 @@ pub(super) fn invocation(number: u32, targets: &[(InstanceKey, InstanceId)]) -> 
 
 pub(super) fn ended(status: TaskStatus) -> What {
     What::Ended(Box::new(Ended {
+        invocation: None,
+        generation: 1,
+        received_ms: 350,
         status,
         code: None,
         reason: Some("because".to_owned()),
@@ -302,6 +305,26 @@ pub(super) async fn reports_are_idempotent(store: Store) {
     assert_eq!(store.invocation("t-1").await.unwrap().unwrap().finished_ms, Some(400));
     store.record(vec![fact(&new, b, ended(TaskStatus::Success))]).await.unwrap();
     assert_eq!(status(&store, key, b).await, TaskStatus::Success);
+    // A receipt of another invocation or run proves nothing, whichever order it names.
+    let third = invocation(3, &all[..1]);
+    let third_key = store.create(third.clone()).await.unwrap().unwrap().invocation;
+    let named = |invocation: &str, generation| match ended(TaskStatus::Success) {
+        What::Ended(end) => {
+            What::Ended(Box::new(Ended { invocation: Some(invocation.to_owned()), generation, ..*end }))
+        }
+        other => other,
+    };
+    for (invocation, generation) in [("t-1", 1), ("t-3", 2)] {
+        store.record(vec![fact(&third, a, named(invocation, generation))]).await.unwrap();
+        let task = store.tasks_of(third_key, &[a]).await.unwrap().pop().unwrap();
+        assert_eq!(
+            (task.status, task.code.as_deref(), task.finished_ms),
+            (TaskStatus::Error, Some(RECEIPT_REFUSED), Some(350))
+        );
+        assert_eq!(store.result(third_key, a).await.unwrap(), None);
+    }
+    store.record(vec![fact(&third, a, named("t-3", 1))]).await.unwrap();
+    assert_eq!(status(&store, third_key, a).await, TaskStatus::Success);
     // What nobody ordered, and what was ordered of others, is nothing.
     let unknown = Fact { instance: a, order: Digest::of(b"unknown"), what: What::Accepted };
     let foreign = fact(&new, 999_999, ended(TaskStatus::Success));
