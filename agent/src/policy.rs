@@ -20,7 +20,7 @@ use orderly_signing::error::{Check, Refusal};
 use orderly_signing::instance::InstanceId;
 use orderly_signing::keyring::{Keyring, Tier};
 use orderly_signing::merkle::TargetProof;
-use orderly_signing::order::{Action, Order};
+use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::verify::{Verified, verify_order, verify_plugin};
 use orderly_wire::to_agent::PluginDocuments;
 
@@ -105,7 +105,7 @@ impl Gate<'_> {
     /// # Errors
     /// The check that said no, or what this instance lacks.
     pub(crate) fn script(&self, order: &Verified<Order>, content: Option<&[u8]>) -> Result<AdmittedScript, Refused> {
-        let Action::Script { interpreter, user, cwd, .. } = &order.action else {
+        let Action::Script(ScriptAction { interpreter, user, cwd, .. }) = &order.action else {
             return Err(Refused::because(Check::Payload, "the order runs no script"));
         };
         if let Some(content) = content {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use orderly_model::id::{InvocationId, OrderId};
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order, ScriptKind, Termination};
+use orderly_signing::order::{Action, Order, ScriptAction, ScriptKind};
 use orderly_signing::{Digest, Envelope, InstanceId, SecretKey};
 use orderly_wire::http::invocation::{CreateInvocation, Run, RunPlugin, RunScript, Targets};
 
@@ -67,17 +67,15 @@ pub(crate) enum Work {
 impl Work {
     fn action(&self) -> Action {
         match self.clone() {
-            Self::Script(script) => Action::Script {
+            Self::Script(script) => Action::Script(ScriptAction {
                 interpreter: script.interpreter,
-                content: Digest::of(&script.content),
-                content_bytes: script.content.len() as u64,
                 user: script.user,
                 cwd: script.cwd,
                 timeout_s: script.timeout_s,
-                termination: Termination::ProcessTree,
                 environment: script.environment,
                 output_bytes: script.output_bytes,
-            },
+                ..ScriptAction::new(&script.content)
+            }),
             Self::Plugin(plugin) => Action::Plugin {
                 name: plugin.name,
                 version: plugin.version,
@@ -240,7 +238,9 @@ mod tests {
         let set = TargetSet::of_instances(frame().instances).unwrap();
         let proof = set.proof(&instance(2)).unwrap();
         assert!(verify_target(&order.targets, &instance(2), Digest::ZERO, &proof));
-        let Action::Script { content, content_bytes, user, .. } = order.action else { panic!("a script") };
+        let Action::Script(ScriptAction { content, content_bytes, user, .. }) = order.action else {
+            panic!("a script")
+        };
         assert_eq!((content, content_bytes, user.as_deref()), (Digest::of(b"echo hi\n"), 8, Some("root")));
     }
 

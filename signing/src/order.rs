@@ -15,6 +15,10 @@ use crate::{
     merkle::{MAX_TARGETS, Targets},
 };
 
+mod script;
+
+pub use script::{ScriptAction, ScriptKind, Termination};
+
 /// Most parameters, and most environment variables, of one order.
 pub const MAX_VALUES: usize = 64;
 /// Longest value of a parameter or an environment variable, in bytes: 64 KiB, as the model's parameters.
@@ -55,28 +59,7 @@ pub struct Order {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
     /// Run a script.
-    Script {
-        /// What runs it.
-        interpreter: ScriptKind,
-        /// SHA-256 of the content, before anything is substituted in it.
-        content: Digest,
-        /// Length of the content in bytes, 1 to [`MAX_CONTENT_BYTES`].
-        content_bytes: u64,
-        /// The user to run as; without it the agent's own.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        user: Option<String>,
-        /// The working directory; without it the user's home.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        cwd: Option<String>,
-        /// Seconds until it is ended, 1 to [`MAX_TIMEOUT_S`].
-        timeout_s: u32,
-        /// What is ended with it.
-        termination: Termination,
-        /// Environment variables, at most [`MAX_VALUES`].
-        environment: BTreeMap<String, String>,
-        /// Bytes of output to keep, at most [`MAX_OUTPUT_BYTES`].
-        output_bytes: u32,
-    },
+    Script(ScriptAction),
     /// Run a plugin.
     Plugin {
         /// Its name.
@@ -103,29 +86,6 @@ pub enum Action {
     },
 }
 
-/// What runs a script.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScriptKind {
-    /// The script's own first line, else `sh`.
-    Shell,
-    /// PowerShell.
-    #[serde(rename = "powershell")]
-    PowerShell,
-    /// The Windows command processor.
-    Bat,
-}
-
-/// What is ended when a task is ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Termination {
-    /// The script's process.
-    Process,
-    /// The script's process and all that it began.
-    ProcessTree,
-}
-
 impl Order {
     /// Checks all bounds that the types do not check.
     ///
@@ -146,20 +106,7 @@ impl Order {
 impl Action {
     fn validate(&self) -> Result<(), Invalid> {
         match self {
-            Self::Script { content_bytes, user, cwd, timeout_s, environment, output_bytes, .. } => {
-                document::within("action.content_bytes", *content_bytes, 1, MAX_CONTENT_BYTES)?;
-                if let Some(user) = user {
-                    document::text("action.user", user, 64, document::line)?;
-                }
-                if let Some(cwd) = cwd {
-                    document::text("action.cwd", cwd, 4096, document::line)?;
-                }
-                values("action.environment", environment, |c| c.is_ascii_alphanumeric() || c == '_')?;
-                if environment.keys().any(|name| name.starts_with(|c: char| c.is_ascii_digit())) {
-                    return Err(Invalid::new("action.environment", "has a name that begins with a digit"));
-                }
-                run_limits(*timeout_s, *output_bytes)
-            }
+            Self::Script(script) => script.validate(),
             Self::Plugin { name, version, parameters, timeout_s, output_bytes, .. } => {
                 document::plugin_name("action.name", name)?;
                 document::text("action.version", version, 64, document::word)?;

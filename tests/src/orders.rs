@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order, ScriptKind, Termination};
+use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::sign::sign_order;
 use orderly_signing::{Digest, Envelope, InstanceId, SecretKey};
 use orderly_wire::http::invocation::{CreateInvocation, Run, RunPlugin, RunScript, Targets};
@@ -85,17 +85,14 @@ impl Work {
 
     fn action(&self) -> Action {
         match (&self.run, self.digests) {
-            (Run::Script(script), _) => Action::Script {
-                interpreter: ScriptKind::Shell,
-                content: Digest::of(&script.content),
-                content_bytes: script.content.len() as u64,
+            (Run::Script(script), _) => Action::Script(ScriptAction {
                 user: script.user.clone(),
                 cwd: script.cwd.clone(),
                 timeout_s: script.timeout_s.expect("a time-out"),
-                termination: Termination::ProcessTree,
                 environment: script.environment.clone(),
                 output_bytes: script.output_bytes.expect("a size"),
-            },
+                ..ScriptAction::new(&script.content)
+            }),
             (Run::Plugin(plugin), Some((component, manifest))) => Action::Plugin {
                 name: plugin.name.clone(),
                 version: plugin.version.clone().expect("a version"),

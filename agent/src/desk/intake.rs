@@ -10,7 +10,7 @@ use orderly_model::task::{ResultCode, TaskStatus};
 use orderly_signing::Envelope;
 use orderly_signing::digest::Digest;
 use orderly_signing::error::Check;
-use orderly_signing::order::{Action, Order};
+use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::verify::Verified;
 use orderly_wire::to_agent::Offer;
 use orderly_wire::to_server::{Report, ReportEvent};
@@ -174,7 +174,7 @@ impl Desk {
     /// asked for, so all checks that time, keyring or journal decide are made again behind a fetch.
     async fn admit(&self, order: &Verified<Order>, mut offer: Offer) -> Result<Job, Refused> {
         match &order.action {
-            Action::Script { content, content_bytes, .. } => {
+            Action::Script(ScriptAction { content, content_bytes, .. }) => {
                 let mut admitted = self.gate(&self.state.borrow()).script(order, offer.content.as_deref())?;
                 let bytes = match offer.content.take() {
                     Some(bytes) => bytes,

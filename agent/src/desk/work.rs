@@ -11,7 +11,7 @@ use orderly_model::limits::OUTPUT_KEPT_MAX_BYTES;
 use orderly_model::limits::REPORT_MAX_BYTES;
 use orderly_model::task::{ResultCode, TaskStatus};
 use orderly_signing::digest::Digest;
-use orderly_signing::order::{Action, Order};
+use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::verify::Verified;
 use orderly_wire::to_server::ReportEvent;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,7 @@ impl Job {
     pub(crate) fn script(order: &Verified<Order>, admitted: AdmittedScript, content: Vec<u8>) -> Self {
         let (timeout, output_bytes) = limits(&order.action);
         let (termination, environment) = match &order.action {
-            Action::Script { termination, environment, .. } => (*termination, environment.clone()),
+            Action::Script(ScriptAction { termination, environment, .. }) => (*termination, environment.clone()),
             _ => (orderly_signing::order::Termination::ProcessTree, std::collections::BTreeMap::new()),
         };
         Self::Script(Script {
@@ -89,7 +89,8 @@ fn output_room(bytes: u32) -> u64 {
 
 fn limits(action: &Action) -> (Duration, u32) {
     match action {
-        Action::Script { timeout_s, output_bytes, .. } | Action::Plugin { timeout_s, output_bytes, .. } => {
+        Action::Script(ScriptAction { timeout_s, output_bytes, .. })
+        | Action::Plugin { timeout_s, output_bytes, .. } => {
             (Duration::from_secs(u64::from(*timeout_s)), (*output_bytes).min(OUTPUT_KEPT_MAX_BYTES))
         }
         Action::Stop { .. } => (Duration::ZERO, 0),

@@ -11,7 +11,7 @@ use orderly_signing::instance::InstanceId;
 use orderly_signing::key::SecretKey;
 use orderly_signing::keyring::{Keyring, KeyringKey, Role, RoleKeys};
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order, ScriptKind, Termination};
+use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::receipt::Receipt;
 use orderly_signing::sign::{sign_keyring, sign_order};
 use orderly_signing::verify::{Verified, verify_receipt};
@@ -280,28 +280,18 @@ impl Outcome {
 }
 
 pub(crate) fn script(content: &[u8]) -> Action {
-    Action::Script {
-        interpreter: ScriptKind::Shell,
-        content: Digest::of(content),
-        content_bytes: content.len() as u64,
-        user: None,
-        cwd: Some("/".to_owned()),
-        timeout_s: 60,
-        termination: Termination::ProcessTree,
-        environment: BTreeMap::new(),
-        output_bytes: 24 * 1024,
-    }
+    Action::Script(ScriptAction { cwd: Some("/".to_owned()), ..ScriptAction::new(content) })
 }
 
 /// Changes the script of an order.
 pub(crate) fn timeout(order: &mut Order, seconds: u32) {
-    if let Action::Script { timeout_s, .. } = &mut order.action {
+    if let Action::Script(ScriptAction { timeout_s, .. }) = &mut order.action {
         *timeout_s = seconds;
     }
 }
 
 pub(crate) fn user(order: &mut Order, name: &str) {
-    if let Action::Script { user, .. } = &mut order.action {
+    if let Action::Script(ScriptAction { user, .. }) = &mut order.action {
         *user = Some(name.to_owned());
     }
 }

@@ -4,7 +4,7 @@ use orderly_signing::digest::Digest;
 use orderly_signing::envelope::Envelope;
 use orderly_signing::key::SecretKey;
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order};
+use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::sign::sign_order;
 use orderly_wire::to_agent::{Offer, ToAgent};
 
@@ -165,7 +165,7 @@ async fn bat_on_linux_is_refused_with_the_reason() {
     let fleet = Fleet::linked().await;
     let done = fleet
         .outcome("dir", |order| {
-            let Action::Script { interpreter, .. } = &mut order.action else { panic!() };
+            let Action::Script(ScriptAction { interpreter, .. }) = &mut order.action else { panic!() };
             *interpreter = orderly_signing::order::ScriptKind::Bat;
         })
         .await;

@@ -1,6 +1,6 @@
 //! Scripts: how they are handed over, as whom they run, what is kept of them and how they end.
 
-use orderly_signing::order::{Action, Termination};
+use orderly_signing::order::{Action, ScriptAction, Termination};
 use orderly_wire::to_server::{Stream, ToServer};
 
 use crate::fleet::{Fleet, processes, root, timeout, user};
@@ -54,7 +54,7 @@ async fn the_environment_is_clean_and_the_directory_is_the_one_asked_for() {
     let fleet = Fleet::linked().await;
     let done = fleet
         .outcome("pwd; env | cut -d= -f1 | sort | tr '\\n' ' '; cat; echo \"$GREETING\"", |order| {
-            let Action::Script { environment, cwd, .. } = &mut order.action else { panic!() };
+            let Action::Script(ScriptAction { environment, cwd, .. }) = &mut order.action else { panic!() };
             environment.insert("GREETING".to_owned(), "$(id) 'quoted' \"\n".to_owned());
             *cwd = Some("/usr".to_owned());
         })
@@ -73,7 +73,7 @@ async fn an_unknown_user_or_a_missing_directory_is_refused_with_its_name() {
     assert!(done.reason().contains("nobody-here"), "{}", done.reason());
     let done = fleet
         .outcome("true", |order| {
-            let Action::Script { cwd, .. } = &mut order.action else { panic!() };
+            let Action::Script(ScriptAction { cwd, .. }) = &mut order.action else { panic!() };
             *cwd = Some("/no/such/directory".to_owned());
         })
         .await;
@@ -159,7 +159,7 @@ async fn a_flood_keeps_head_tail_and_counts_and_costs_no_memory() {
 
 /// Orders that only the script's own process is ended with it.
 fn alone(order: &mut orderly_signing::order::Order) {
-    let Action::Script { termination, .. } = &mut order.action else { panic!() };
+    let Action::Script(ScriptAction { termination, .. }) = &mut order.action else { panic!() };
     *termination = Termination::Process;
 }
 
@@ -208,7 +208,7 @@ async fn content_that_is_too_large_for_an_offer_is_fetched_by_its_digest() {
     let fleet = Fleet::linked().await;
     let text = format!("# {}\necho fetched", "x".repeat(100 * 1024));
     let order = fleet.order(crate::fleet::script(text.as_bytes()));
-    let Action::Script { content, .. } = &order.action else { panic!() };
+    let Action::Script(ScriptAction { content, .. }) = &order.action else { panic!() };
     fleet.server.with(|state| state.blobs.insert(content.to_string(), text.clone().into_bytes()));
     let done = fleet.ended(fleet.offer(&order, None)).await;
     assert_eq!((done.status(), done.stdout().as_str()), ("Success", "fetched\n"));

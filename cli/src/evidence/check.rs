@@ -8,7 +8,7 @@ use std::path::Path;
 use orderly_signing::error::Refusal;
 use orderly_signing::keyring::{Keyring, Tier};
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order};
+use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::receipt::Receipt;
 use orderly_signing::verify::{check_receipt_for, verify_order_offline, verify_receipt};
 use orderly_signing::{Digest, InstanceId, Verified};
@@ -120,8 +120,8 @@ pub(crate) fn signers<T>(document: &Verified<T>, keyring: &Keyring) -> Vec<Strin
 /// agent's user) or on the plugin's approval, so the least that fits is asked for.
 pub(crate) fn lacking(order: &Verified<Order>, keyring: &Verified<Keyring>) -> Option<Refusal> {
     let tiers: &[Tier] = match &order.action {
-        Action::Script { user: Some(user), .. } if user == "root" => &[Tier::NativeRoot],
-        Action::Script { .. } => &[Tier::NativeUser, Tier::NativeRoot],
+        Action::Script(ScriptAction { user: Some(user), .. }) if user == "root" => &[Tier::NativeRoot],
+        Action::Script(ScriptAction { .. }) => &[Tier::NativeUser, Tier::NativeRoot],
         Action::Plugin { .. } => &[
             Tier::PluginReadOnly,
             Tier::PluginPrivilegedRead,

@@ -11,9 +11,8 @@ use orderly_model::limits::{
 use orderly_model::name::{AbsolutePath, EnvName, PluginVersion, UserName};
 use orderly_model::parameter;
 use orderly_model::plugin::Manifest;
-use orderly_signing::digest::Digest;
 use orderly_signing::keyring::Tier;
-use orderly_signing::order::{Action, ScriptKind, Termination};
+use orderly_signing::order::{Action, ScriptAction, ScriptKind};
 use orderly_wire::http::invocation::{Run, RunPlugin, RunScript};
 use orderly_wire::http::problem::Fault;
 
@@ -112,17 +111,15 @@ fn script(script: RunScript) -> Result<Checked, ApiError> {
     let output_bytes = script.output_bytes.unwrap_or(OUTPUT_KEPT_DEFAULT_BYTES);
     faults.limits(timeout_s, output_bytes);
     faults.end()?;
-    let action = Action::Script {
+    let action = Action::Script(ScriptAction {
         interpreter,
-        content: Digest::of(&script.content),
-        content_bytes: script.content.len() as u64,
         user: script.user.clone(),
         cwd: script.cwd,
         timeout_s,
-        termination: Termination::ProcessTree,
         environment: script.environment,
         output_bytes,
-    };
+        ..ScriptAction::new(&script.content)
+    });
     // Without a user it runs as the agent's own, which the server does not know: the lower of the two is asked for here.
     let root = script.user.as_deref() == Some("root");
     Ok(Checked {

@@ -12,7 +12,7 @@ use orderly_signing::instance::InstanceId;
 use orderly_signing::key::{PublicKey, SecretKey};
 use orderly_signing::keyring::{Keyring, KeyringKey, Role, RoleKeys};
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order, ScriptKind, Termination};
+use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::sign;
 use orderly_signing::statement::{Build, Predicate};
 use orderly_wire::http::invocation::{CreateInvocation, Run, RunScript, Targets};
@@ -86,17 +86,7 @@ impl Fleet {
             not_before_ms: now_ms,
             expires_ms: now_ms + 60_000,
             targets: TargetSet::of_instances(targets.to_vec()).unwrap().targets(),
-            action: Action::Script {
-                interpreter: ScriptKind::Shell,
-                content: Digest::of(&content),
-                content_bytes: content.len() as u64,
-                user: None,
-                cwd: None,
-                timeout_s: 60,
-                termination: Termination::ProcessTree,
-                environment: BTreeMap::new(),
-                output_bytes: 24 * 1024,
-            },
+            action: Action::Script(ScriptAction::new(&content)),
         };
         bend(&mut order);
         let envelope = sign::sign_order(&order, &self.operator).unwrap();

@@ -6,17 +6,11 @@ use super::*;
 use crate::error::Check;
 
 fn script() -> Action {
-    Action::Script {
-        interpreter: ScriptKind::Shell,
-        content: Digest::of(b"id\n"),
-        content_bytes: 3,
+    Action::Script(ScriptAction {
         user: Some("nobody".to_owned()),
-        cwd: None,
-        timeout_s: 60,
-        termination: Termination::ProcessTree,
         environment: BTreeMap::from([("LANG".to_owned(), "C".to_owned())]),
-        output_bytes: 24 * 1024,
-    }
+        ..ScriptAction::new(b"id\n")
+    })
 }
 
 fn plugin() -> Action {

@@ -10,7 +10,7 @@ use crate::{
     instance::InstanceId,
     keyring::{Keyring, Requirement, Role, Tier},
     merkle::{TargetProof, verify_target},
-    order::{Action, Order},
+    order::{Action, Order, ScriptAction},
 };
 
 /// Verifies an order for this instance at this time: size and envelope, signatures by dispatch or operator keys,
@@ -74,7 +74,7 @@ impl Verified<Order> {
     /// # Errors
     /// `content`: other bytes, or the order is for no script.
     pub fn check_content(&self, content: &[u8]) -> Result<(), Refusal> {
-        let Action::Script { content: expected, content_bytes, .. } = &self.action else {
+        let Action::Script(ScriptAction { content: expected, content_bytes, .. }) = &self.action else {
             return Err(Refusal::new(Check::Content, "the order runs no script, so no content belongs to it"));
         };
         let (found, length) = (Digest::of(content), content.len() as u64);

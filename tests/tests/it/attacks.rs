@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use orderly_signing::keyring::{Requirement, Tier};
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order};
+use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::sign::sign_order;
 use orderly_signing::{Check, Digest, Envelope, InstanceId, PublicKey, SecretKey};
 use orderly_tests::agent::Agent;
@@ -257,7 +257,7 @@ fn same_id_other_digest() {
     let first = sign_order(&order, scene.operator()).unwrap();
     scene.offer(&first);
     assert_eq!(scene.rogue.receipt(&first.digest(), &scene.key).status, "Success");
-    if let Action::Script { timeout_s, .. } = &mut order.action {
+    if let Action::Script(ScriptAction { timeout_s, .. }) = &mut order.action {
         *timeout_s += 1;
     }
     let second = sign_order(&order, scene.operator()).unwrap();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use orderly_signing::key::PublicKey;
-use orderly_signing::order::Action;
+use orderly_signing::order::{Action, ScriptAction};
 use orderly_signing::verify::{check_receipt_for, verify_order_offline, verify_receipt};
 use orderly_signing::{Digest, InstanceId};
 use serde::Serialize;
@@ -79,7 +79,7 @@ impl OrderFile {
 
 fn action_in_words(action: &Action) -> String {
     match action {
-        Action::Script { content, content_bytes, user, timeout_s, .. } => format!(
+        Action::Script(ScriptAction { content, content_bytes, user, timeout_s, .. }) => format!(
             "runs a script of {content_bytes} bytes ({content}) as {} for at most {timeout_s} s",
             user.as_deref().map_or("the agent's user".to_owned(), |user| format!("`{user}`"))
         ),

@@ -3,7 +3,7 @@
 use orderly_model::task::TaskStatus;
 use orderly_signing::digest::Digest;
 use orderly_signing::envelope::Envelope;
-use orderly_signing::order::Action;
+use orderly_signing::order::{Action, ScriptAction};
 use orderly_wire::http::Page;
 use orderly_wire::http::event::InvocationEvent;
 use orderly_wire::http::invocation::{CreateInvocation, Evidence, InvocationView, Run, StopInvocation, Targets};
@@ -102,7 +102,7 @@ async fn the_order_must_say_what_the_request_says() {
     wider.targets = Targets::Instances(vec![agent.id.clone(), other.id.clone()]);
     assert_eq!(faults(wider).await.1, ["order.targets"]);
     let as_root = fleet.signed(one, |order| {
-        if let Action::Script { user, .. } = &mut order.action {
+        if let Action::Script(ScriptAction { user, .. }) = &mut order.action {
             *user = Some("root".to_owned());
         }
     });
@@ -328,7 +328,7 @@ async fn a_large_script_is_fetched_by_its_digest() {
     let digest = Digest::of(&content);
     let one = std::slice::from_ref(&agent.id);
     let mut request = server.fleet.signed(one, |order| {
-        if let Action::Script { content, content_bytes, .. } = &mut order.action {
+        if let Action::Script(ScriptAction { content, content_bytes, .. }) = &mut order.action {
             *content = digest;
             *content_bytes = 200 * 1024;
         }

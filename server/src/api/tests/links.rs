@@ -184,7 +184,12 @@ async fn a_link_that_reads_slowly_gets_every_order_once_and_in_order() {
     // More than the socket's buffers and the outbox together hold.
     for _ in 0..120 {
         let mut request = server.fleet.signed(std::slice::from_ref(&agent.id), |order| {
-            if let orderly_signing::order::Action::Script { content, content_bytes, .. } = &mut order.action {
+            if let orderly_signing::order::Action::Script(orderly_signing::order::ScriptAction {
+                content,
+                content_bytes,
+                ..
+            }) = &mut order.action
+            {
                 *content = digest;
                 *content_bytes = 60 * 1024;
             }

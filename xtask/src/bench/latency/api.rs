@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use futures_util::StreamExt as _;
 use orderly_model::id::{InvocationId, OrderId};
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order, ScriptKind, Termination};
+use orderly_signing::order::{Action, Order, ScriptAction, ScriptKind, Termination};
 use orderly_signing::{Digest, InstanceId, SecretKey};
 use orderly_wire::http::invocation::{CreateInvocation, InvocationView, Run, RunPlugin, RunScript, Targets};
 use rustls::pki_types::CertificateDer;
@@ -152,17 +152,11 @@ impl Api {
             not_before_ms: now - 60_000,
             expires_ms: now + 60_000,
             targets: TargetSet::of_instances([self.instance.clone()]).context("no targets")?.targets(),
-            action: Action::Script {
-                interpreter: ScriptKind::Shell,
-                content: Digest::of(content),
-                content_bytes: content.len() as u64,
-                user: None,
-                cwd: None,
+            action: Action::Script(ScriptAction {
                 timeout_s: TIMEOUT_S,
-                termination: Termination::ProcessTree,
-                environment: BTreeMap::new(),
                 output_bytes: OUTPUT_BYTES,
-            },
+                ..ScriptAction::new(content)
+            }),
         };
         Ok(orderly_signing::sign::sign_order(&order, &self.key).context("the order cannot be signed")?.to_json())
     }
