@@ -99,6 +99,29 @@ impl Gate<'_> {
         verify_order(envelope, self.keyring, self.me, Digest::ZERO, proof, self.now_ms)
     }
 
+    /// Refuses an order that says something which this agent does not carry out: nothing of an order is ever left out.
+    ///
+    /// # Errors
+    /// `payload`, with what it is.
+    pub(crate) fn carried_out(order: &Order) -> Result<(), Refused> {
+        let beyond = match &order.action {
+            _ if !order.repeat.is_once() => Some("another time than at once"),
+            Action::File(_) | Action::Collect(_) => Some("moving files"),
+            Action::Script(script) if !script.substitution.is_off() => Some("parameters"),
+            Action::Script(ScriptAction { launcher: Some(_), .. }) => Some("a launcher"),
+            Action::Script(ScriptAction { stdin: Some(_), .. }) => Some("standard input"),
+            Action::Script(ScriptAction { resources: Some(_), .. }) => Some("limits on resources"),
+            Action::Script(ScriptAction { container: Some(_), .. }) => Some("a container"),
+            Action::Script(script) if script.exit_effects => Some("exit codes that restart the instance"),
+            _ => None,
+        };
+        beyond.map_or(Ok(()), |what| {
+            let reason =
+                format!("the order asks for {what}, which agent {} does not carry out", env!("CARGO_PKG_VERSION"));
+            Err(Refused::because(Check::Payload, reason))
+        })
+    }
+
     /// Checks 6 and 8 of a script (7 is for plugins). Content that did not come along is checked by the caller once it
     /// has been fetched.
     ///

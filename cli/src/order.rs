@@ -151,6 +151,7 @@ pub(crate) fn sign(work: &Work, frame: &Frame, key: &SecretKey) -> Result<Envelo
         expires_ms: frame.now_ms.saturating_add(i64::from(frame.deadline_s).saturating_mul(1000)),
         targets: targets.targets(),
         action: work.action(),
+        repeat: orderly_signing::order::Repeat::Once,
     };
     orderly_signing::sign::sign_order(&order, key).or_usage(|| "this cannot be made an order".to_owned())
 }

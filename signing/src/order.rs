@@ -15,9 +15,16 @@ use crate::{
     merkle::{MAX_TARGETS, Targets},
 };
 
+mod file;
+mod repeat;
 mod script;
 
-pub use script::{ScriptAction, ScriptKind, Termination};
+pub use file::{CollectAction, FileAction, MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES};
+pub use repeat::{Due, MAX_FREQUENCY_BYTES, Misfire, Overlap, Repeat, Series};
+pub use script::{
+    Container, MAX_CPU_PERCENT, MAX_LAUNCHER_BYTES, MAX_MEMORY_MIB, MAX_PROCESSES, Resources, ScriptAction, ScriptKind,
+    Substitution, Termination,
+};
 
 /// Most parameters, and most environment variables, of one order.
 pub const MAX_VALUES: usize = 64;
@@ -52,6 +59,9 @@ pub struct Order {
     pub targets: Targets,
     /// What to do.
     pub action: Action,
+    /// When to do it.
+    #[serde(default, skip_serializing_if = "Repeat::is_once")]
+    pub repeat: Repeat,
 }
 
 /// What an order says to do.
@@ -77,6 +87,10 @@ pub enum Action {
         /// Bytes of output to keep, at most [`MAX_OUTPUT_BYTES`].
         output_bytes: u32,
     },
+    /// Put a file on the instance.
+    File(FileAction),
+    /// Send a file of the instance to the server.
+    Collect(CollectAction),
     /// Stop the task that another order began, or would begin.
     Stop {
         /// Digest of that order.
@@ -99,6 +113,10 @@ impl Order {
         document::times(("issued_ms", self.issued_ms), ("expires_ms", self.expires_ms))?;
         document::times(("not_before_ms", self.not_before_ms), ("expires_ms", self.expires_ms))?;
         document::within("targets.count", self.targets.count, 1, MAX_TARGETS as u64)?;
+        self.repeat.validate()?;
+        if !self.repeat.is_once() && matches!(self.action, Action::Stop { .. }) {
+            return Err(Invalid::new("repeat", "does not go with a stop"));
+        }
         self.action.validate()
     }
 }
@@ -113,13 +131,19 @@ impl Action {
                 values("action.parameters", parameters, document::word)?;
                 run_limits(*timeout_s, *output_bytes)
             }
+            Self::File(file) => file.validate(),
+            Self::Collect(collect) => collect.validate(),
             Self::Stop { invocation, .. } => document::id("action.invocation", invocation, "t-"),
         }
     }
 }
 
+fn within_timeout(timeout_s: u32) -> Result<(), Invalid> {
+    document::within("action.timeout_s", u64::from(timeout_s), 1, u64::from(MAX_TIMEOUT_S))
+}
+
 fn run_limits(timeout_s: u32, output_bytes: u32) -> Result<(), Invalid> {
-    document::within("action.timeout_s", u64::from(timeout_s), 1, u64::from(MAX_TIMEOUT_S))?;
+    within_timeout(timeout_s)?;
     document::within("action.output_bytes", u64::from(output_bytes), 0, u64::from(MAX_OUTPUT_BYTES))
 }
 

@@ -124,6 +124,7 @@ impl Work {
             expires_ms: now + i64::from(self.deadline_s) * 1000,
             targets,
             action: self.action(),
+            repeat: orderly_signing::order::Repeat::Once,
         }
     }
 

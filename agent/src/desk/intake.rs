@@ -157,6 +157,7 @@ impl Desk {
         let gate = self.gate(&state);
         let order = gate.order(&offer.order, &offer.proof)?;
         policy::not_replayed(&state.journal, &order)?;
+        Gate::carried_out(&order)?;
         Ok(order)
     }
 
@@ -198,7 +199,9 @@ impl Desk {
                 let admitted = self.gate(&self.state.borrow()).plugin(&order, offer.plugin.as_ref())?;
                 Ok(Job::plugin(&order, admitted))
             }
-            Action::Stop { .. } => Err(Refused::because(Check::Payload, "a stop is not work")),
+            Action::File(_) | Action::Collect(_) | Action::Stop { .. } => {
+                Err(Refused::because(Check::Payload, "the order names no work that this agent does"))
+            }
         }
     }
 

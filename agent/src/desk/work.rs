@@ -93,7 +93,7 @@ fn limits(action: &Action) -> (Duration, u32) {
         | Action::Plugin { timeout_s, output_bytes, .. } => {
             (Duration::from_secs(u64::from(*timeout_s)), (*output_bytes).min(OUTPUT_KEPT_MAX_BYTES))
         }
-        Action::Stop { .. } => (Duration::ZERO, 0),
+        Action::File(_) | Action::Collect(_) | Action::Stop { .. } => (Duration::ZERO, 0),
     }
 }
 

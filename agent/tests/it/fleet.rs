@@ -176,6 +176,7 @@ impl Fleet {
             expires_ms: now_ms() + 60_000,
             targets: TargetSet::of_instances([self.instance()]).unwrap().targets(),
             action,
+            repeat: orderly_signing::order::Repeat::Once,
         }
     }
 

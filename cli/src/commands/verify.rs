@@ -6,6 +6,7 @@
 mod documents;
 mod invocation;
 mod plugin;
+mod words;
 
 use std::path::PathBuf;
 

@@ -121,7 +121,8 @@ pub(crate) fn signers<T>(document: &Verified<T>, keyring: &Keyring) -> Vec<Strin
 pub(crate) fn lacking(order: &Verified<Order>, keyring: &Verified<Keyring>) -> Option<Refusal> {
     let tiers: &[Tier] = match &order.action {
         Action::Script(ScriptAction { user: Some(user), .. }) if user == "root" => &[Tier::NativeRoot],
-        Action::Script(ScriptAction { .. }) => &[Tier::NativeUser, Tier::NativeRoot],
+        // Files are moved by the agent itself, as its own user.
+        Action::Script(_) | Action::File(_) | Action::Collect(_) => &[Tier::NativeUser, Tier::NativeRoot],
         Action::Plugin { .. } => &[
             Tier::PluginReadOnly,
             Tier::PluginPrivilegedRead,

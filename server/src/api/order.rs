@@ -7,7 +7,7 @@ use orderly_signing::envelope::Envelope;
 use orderly_signing::error::Refusal;
 use orderly_signing::keyring::{Keyring, Role, Tier};
 use orderly_signing::merkle::Targets;
-use orderly_signing::order::{Action, Order};
+use orderly_signing::order::{Action, Order, Repeat};
 use orderly_signing::sign::sign_order;
 use orderly_signing::verify::{Verified, verify_order_offline};
 use orderly_wire::http::problem::Fault;
@@ -188,6 +188,7 @@ pub(super) fn sign(api: &Api, keyring: &Keyring, invocation: &str, draft: Draft<
         expires_ms: draft.expires_ms,
         targets: draft.targets,
         action: draft.action,
+        repeat: Repeat::Once,
     };
     let envelope = sign_order(&order, api.trust.dispatch()).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -87,6 +87,7 @@ impl Fleet {
             expires_ms: now_ms + 60_000,
             targets: TargetSet::of_instances(targets.to_vec()).unwrap().targets(),
             action: Action::Script(ScriptAction::new(&content)),
+            repeat: orderly_signing::order::Repeat::Once,
         };
         bend(&mut order);
         let envelope = sign::sign_order(&order, &self.operator).unwrap();

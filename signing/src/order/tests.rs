@@ -36,6 +36,7 @@ fn order(action: Action) -> Order {
         expires_ms: 61_000,
         targets: Targets { count: 1, root: Digest::of(b"root") },
         action,
+        repeat: Repeat::Once,
     }
 }
 
@@ -119,6 +120,83 @@ fn each_bound_of_a_script_is_refused_by_name() {
     assert!(
         refused(r#":"C""#, &format!(r#":"{}""#, "x".repeat(MAX_VALUE_BYTES + 1))).contains("action.environment.LANG")
     );
+}
+
+#[test]
+fn each_bound_of_what_else_a_script_can_have_is_refused_by_name() {
+    let refused = |change: &dyn Fn(&mut ScriptAction)| {
+        let mut script = ScriptAction::new(b"id\n");
+        change(&mut script);
+        order(Action::Script(script)).validate().expect_err("must be refused").field
+    };
+    let one = || BTreeMap::from([("name".to_owned(), "value".to_owned())]);
+    assert_eq!(refused(&|s| s.command = Some("t-1".to_owned())), "action.command");
+    assert_eq!(refused(&|s| s.parameters = one()), "action.parameters");
+    assert_eq!(refused(&|s| s.launcher = Some(String::new())), "action.launcher");
+    assert_eq!(refused(&|s| s.launcher = Some("x".repeat(MAX_LAUNCHER_BYTES + 1))), "action.launcher");
+    assert_eq!(refused(&|s| s.stdin = Some("x".repeat(MAX_VALUE_BYTES + 1))), "action.stdin");
+    assert_eq!(refused(&|s| s.resources = Some(Resources::default())), "action.resources");
+    let processes = |n| Some(Resources { processes: Some(n), ..Resources::default() });
+    assert_eq!(refused(&|s| s.resources = processes(0)), "action.resources.processes");
+    let memory = |n| Some(Resources { memory_mib: Some(n), ..Resources::default() });
+    assert_eq!(refused(&|s| s.resources = memory(3)), "action.resources.memory_mib");
+    assert_eq!(refused(&|s| s.container = Some(Container::default())), "action.container");
+    let named = |name: &str| Some(Container { name: Some(name.to_owned()), id: None });
+    assert_eq!(refused(&|s| s.container = named("a b")), "action.container.name");
+    let mut all = ScriptAction::new(b"id\n");
+    (all.substitution, all.parameters, all.exit_effects) = (Substitution::Environment, one(), true);
+    (all.resources, all.container) = (processes(16), named("web-1"));
+    order(Action::Script(all)).validate().unwrap();
+}
+
+#[test]
+fn each_bound_of_a_file_is_refused_by_name() {
+    let file = FileAction {
+        directory: "/etc/app".to_owned(),
+        name: "app.conf".to_owned(),
+        content: Digest::of(b"x"),
+        content_bytes: 1,
+        owner: None,
+        group: None,
+        mode: 0o4755,
+        overwrite: false,
+        timeout_s: 60,
+    };
+    order(Action::File(file.clone())).validate().unwrap();
+    let refused = |change: &dyn Fn(&mut FileAction)| {
+        let mut file = file.clone();
+        change(&mut file);
+        order(Action::File(file)).validate().expect_err("must be refused").field
+    };
+    for name in ["", ".", "..", "a/b", "a\0"] {
+        assert_eq!(refused(&|f| f.name = name.to_owned()), "action.name", "{name:?}");
+    }
+    assert_eq!(refused(&|f| f.directory = String::new()), "action.directory");
+    assert_eq!(refused(&|f| f.mode = 0o10000), "action.mode");
+    assert_eq!(refused(&|f| f.content_bytes = MAX_FILE_BYTES + 1), "action.content_bytes");
+    assert_eq!(refused(&|f| f.owner = Some(String::new())), "action.owner");
+    assert_eq!(refused(&|f| f.timeout_s = 0), "action.timeout_s");
+    let collect = CollectAction { path: "/var/log/syslog".to_owned(), max_bytes: 0, timeout_s: 60 };
+    assert_eq!(order(Action::Collect(collect)).validate().unwrap_err().field, "action.max_bytes");
+}
+
+#[test]
+fn each_bound_of_a_series_is_refused_by_name() {
+    let series = |revision, due| {
+        Repeat::Series(Series { revision, due, until_ms: None, misfire: Misfire::Skip, overlap: Overlap::Skip })
+    };
+    let of = |repeat: Repeat| Order { repeat, ..order(script()) };
+    let hourly = || Due::Frequency("rate(1h)".to_owned());
+    for good in [Repeat::DryRun, series(1, hourly()), series(7, Due::EveryReboot)] {
+        let order = of(good);
+        assert_eq!(parse(&serde_json::to_string(&order).unwrap()).unwrap(), order);
+    }
+    assert_eq!(of(series(0, hourly())).validate().unwrap_err().field, "repeat.revision");
+    let long = Due::Frequency("x".repeat(MAX_FREQUENCY_BYTES + 1));
+    assert_eq!(of(series(1, long)).validate().unwrap_err().field, "repeat.due.frequency");
+    let stop = Action::Stop { order: Digest::ZERO, invocation: "t-1".to_owned() };
+    assert_eq!(Order { repeat: Repeat::DryRun, ..order(stop) }.validate().unwrap_err().field, "repeat");
+    assert!(!serde_json::to_string(&order(script())).unwrap().contains("repeat"), "what is not said is not written");
 }
 
 #[test]

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use orderly_signing::key::PublicKey;
-use orderly_signing::order::{Action, ScriptAction};
 use orderly_signing::verify::{check_receipt_for, verify_order_offline, verify_receipt};
 use orderly_signing::{Digest, InstanceId};
 use serde::Serialize;
 
-use super::Anchors;
+use super::{Anchors, words};
 use crate::context::Context;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
 use crate::evidence::{lacking, read, signers};
@@ -65,28 +64,19 @@ impl OrderFile {
                 ("signed (UTC)", time(order.issued_ms)),
                 ("accepted until", time(order.expires_ms)),
                 ("targets", format!("{}, root {}", order.targets.count, order.targets.root)),
-                ("does", action_in_words(&order.action)),
+                ("does", words::action(&order.action)),
             ];
+            let when = words::repeat(&order.repeat).map(|when| ("when", when));
             printer.table(
                 &["", ""],
-                rows.into_iter().map(|(key, value)| vec![(key.to_owned(), Tone::Dim), (value, Tone::Plain)]).collect(),
+                rows.into_iter()
+                    .chain(when)
+                    .map(|(key, value)| vec![(key.to_owned(), Tone::Dim), (value, Tone::Plain)])
+                    .collect(),
             );
             printer.line("verified");
         });
         Ok(Exit::Success)
-    }
-}
-
-fn action_in_words(action: &Action) -> String {
-    match action {
-        Action::Script(ScriptAction { content, content_bytes, user, timeout_s, .. }) => format!(
-            "runs a script of {content_bytes} bytes ({content}) as {} for at most {timeout_s} s",
-            user.as_deref().map_or("the agent's user".to_owned(), |user| format!("`{user}`"))
-        ),
-        Action::Plugin { name, version, component, timeout_s, .. } => {
-            format!("runs the plugin `{name}` {version} ({component}) for at most {timeout_s} s")
-        }
-        Action::Stop { order, invocation } => format!("stops the order {order} of `{invocation}`"),
     }
 }
 
@@ -154,7 +144,10 @@ impl ReceiptFile {
             rows.extend(receipt.used.iter().map(|used| ("used", format!("{} × {}", used.count, used.capability))));
             printer.table(
                 &["", ""],
-                rows.into_iter().map(|(key, value)| vec![(key.to_owned(), Tone::Dim), (value, Tone::Plain)]).collect(),
+                rows.into_iter()
+                    .chain(when)
+                    .map(|(key, value)| vec![(key.to_owned(), Tone::Dim), (value, Tone::Plain)])
+                    .collect(),
             );
             printer.line(if view.order_verified { "verified, and it answers the order" } else { "verified" });
         });

@@ -157,6 +157,7 @@ impl Api {
                 output_bytes: OUTPUT_BYTES,
                 ..ScriptAction::new(content)
             }),
+            repeat: orderly_signing::order::Repeat::Once,
         };
         Ok(orderly_signing::sign::sign_order(&order, &self.key).context("the order cannot be signed")?.to_json())
     }
