@@ -144,10 +144,7 @@ impl ReceiptFile {
             rows.extend(receipt.used.iter().map(|used| ("used", format!("{} × {}", used.count, used.capability))));
             printer.table(
                 &["", ""],
-                rows.into_iter()
-                    .chain(when)
-                    .map(|(key, value)| vec![(key.to_owned(), Tone::Dim), (value, Tone::Plain)])
-                    .collect(),
+                rows.into_iter().map(|(key, value)| vec![(key.to_owned(), Tone::Dim), (value, Tone::Plain)]).collect(),
             );
             printer.line(if view.order_verified { "verified, and it answers the order" } else { "verified" });
         });
