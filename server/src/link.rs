@@ -9,12 +9,13 @@ mod presence;
 mod session;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::intake::Acks;
 use crate::offer::Prepared;
 use crate::store::row::InstanceKey;
@@ -37,6 +38,8 @@ pub struct Link {
     /// What is acknowledged, and what wakes the link.
     pub acks: Arc<Acks>,
     replaced: CancellationToken,
+    /// When something was heard on it, in Unix milliseconds.
+    heard_ms: AtomicI64,
 }
 
 /// All links of this server; cheap to clone.
@@ -52,6 +55,13 @@ impl Links {
     #[must_use]
     pub fn linked(&self, instance: InstanceKey) -> bool {
         self.map.read().unwrap_or_else(PoisonError::into_inner).contains_key(&instance)
+    }
+
+    /// When the link of an instance was last heard, in Unix milliseconds; `None` where it is not linked to this server.
+    #[must_use]
+    pub fn heard_ms(&self, instance: InstanceKey) -> Option<i64> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.get(&instance).map(|link| link.heard_ms.load(Ordering::Relaxed))
     }
 
     /// How many links there are.
@@ -80,6 +90,7 @@ impl Links {
             behind: AtomicBool::new(true),
             acks: Arc::default(),
             replaced: CancellationToken::new(),
+            heard_ms: AtomicI64::new(clock::now_ms()),
         });
         let old = self.map.write().unwrap_or_else(PoisonError::into_inner).insert(instance, Arc::clone(&link));
         if let Some(old) = old {

@@ -82,15 +82,15 @@ pub fn task(invocation: &str, row: &TaskRow) -> TaskView {
     }
 }
 
-/// An instance.
+/// An instance; `heard_ms` is when its link was last heard, where it has one. The store learns of that in batches, a little later.
 ///
 /// # Errors
 /// Where its row holds what this version did not write.
-pub fn instance(row: InstanceRow, online: bool) -> Result<InstanceView, StoreError> {
+pub fn instance(row: InstanceRow, heard_ms: Option<i64>) -> Result<InstanceView, StoreError> {
     let unreadable = || StoreError::Row { table: "instances", value: row.uid.to_string() };
     Ok(InstanceView {
-        online,
-        last_seen_ms: row.last_seen_ms,
+        online: heard_ms.is_some(),
+        last_seen_ms: heard_ms.max(row.last_seen_ms),
         enrolled_ms: row.enrolled_ms,
         facts: serde_json::from_str(&row.facts).map_err(|_| unreadable())?,
         key: PublicKey::from_spki_der(&row.public_key).map_err(|_| unreadable())?,

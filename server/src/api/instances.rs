@@ -51,8 +51,8 @@ pub(crate) async fn list(
     let items = found
         .into_iter()
         .map(|row| {
-            let online = api.link.links.linked(row.key);
-            view::instance(row, online)
+            let heard_ms = api.link.links.heard_ms(row.key);
+            view::instance(row, heard_ms)
         })
         .collect::<Result<_, _>>()?;
     Ok(axum::Json(Page { items, next }))
@@ -88,8 +88,8 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<axum::Json<InstanceView>, ApiError> {
     let row = find(&api, &id).await?;
-    let online = api.link.links.linked(row.key);
-    Ok(axum::Json(view::instance(row, online)?))
+    let heard_ms = api.link.links.heard_ms(row.key);
+    Ok(axum::Json(view::instance(row, heard_ms)?))
 }
 
 /// Replaces the tags of an instance.
@@ -104,6 +104,6 @@ pub(crate) async fn set_tags(
     let row = find(&api, &id).await?;
     api.store.set_tags(row.key, tags(&request.tags)?).await?;
     let row = find(&api, &id).await?;
-    let online = api.link.links.linked(row.key);
-    Ok(axum::Json(view::instance(row, online)?))
+    let heard_ms = api.link.links.heard_ms(row.key);
+    Ok(axum::Json(view::instance(row, heard_ms)?))
 }

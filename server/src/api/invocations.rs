@@ -4,7 +4,6 @@ mod create;
 
 use axum::extract::Path;
 use axum::http::StatusCode;
-use orderly_model::limits::DELIVERY_DEADLINE_MAX_S;
 use orderly_model::task::TaskStatus;
 use orderly_signing::instance::InstanceId;
 use orderly_signing::order::Action;
@@ -103,14 +102,14 @@ pub(crate) async fn stop(
     let targets = target_set(uids).await?.targets();
     let now_ms = clock::now_ms();
     let action = Action::Stop { order: row.order_digest, invocation: row.uid.clone() };
-    let expires_ms = now_ms + i64::from(DELIVERY_DEADLINE_MAX_S) * 1000;
-    let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms };
+    // No sooner than any order that it may have to stop.
+    let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms: None };
     let signed = order::sign(&api, &keyring, &row.uid, draft)?;
     let stop = NewStop {
         invocation: row.key,
         digest: signed.digest,
         envelope: signed.envelope,
-        expires_ms,
+        expires_ms: signed.deadline_ms,
         now_ms,
         targets: only,
     };

@@ -20,6 +20,11 @@ use crate::clock;
 /// How far the clocks of callers and instances may be off, in milliseconds.
 const CLOCKS_MS: i64 = 5 * 60 * 1000;
 
+/// Until when an order of now may be accepted at most, whoever made it and whatever it does.
+fn latest_ms(now_ms: i64) -> i64 {
+    now_ms + i64::from(DELIVERY_DEADLINE_MAX_S) * 1000 + CLOCKS_MS
+}
+
 /// A signed order that instances can believe.
 #[derive(Debug)]
 pub(super) struct Signed {
@@ -101,8 +106,7 @@ pub(super) fn take(
             ),
         });
     }
-    let longest_ms = times.now_ms + i64::from(DELIVERY_DEADLINE_MAX_S) * 1000 + CLOCKS_MS;
-    if verified.expires_ms <= times.now_ms || verified.expires_ms > longest_ms {
+    if verified.expires_ms <= times.now_ms || verified.expires_ms > latest_ms(times.now_ms) {
         faults.push(Fault {
             field: "order.expires_ms".to_owned(),
             message: format!("must be within the next {} days", DELIVERY_DEADLINE_MAX_S / 86_400),
@@ -111,7 +115,7 @@ pub(super) fn take(
     if !faults.is_empty() {
         return Err(ApiError::faults(faults));
     }
-    verified.check_threshold(keyring, checked.tier).map_err(refused)?;
+    enough(&verified, keyring, checked.tiers)?;
     Ok(Signed {
         invocation: verified.invocation.clone(),
         principal: verified.principal.clone(),
@@ -159,17 +163,40 @@ pub(super) struct Draft<'a> {
     pub(super) action: Action,
     pub(super) targets: Targets,
     pub(super) now_ms: i64,
-    /// Until when it may be accepted.
-    pub(super) expires_ms: i64,
+    /// Until when it may be accepted; as late as is allowed where absent.
+    pub(super) expires_ms: Option<i64>,
 }
 
-/// Makes and signs the order of a new invocation with the dispatch key alone; refused where `tier` needs more.
-pub(super) fn make(api: &Api, keyring: &Verified<Keyring>, draft: Draft<'_>, tier: Tier) -> Result<Signed, ApiError> {
+/// Whether the order has the signatures for any of the tiers that it can have. Where it has not, the first says what it lacks.
+fn enough(order: &Verified<Order>, keyring: &Verified<Keyring>, tiers: &[Tier]) -> Result<(), ApiError> {
+    let mut lacking = None;
+    for tier in tiers {
+        match order.check_threshold(keyring, *tier) {
+            Ok(()) => return Ok(()),
+            Err(refusal) => drop(lacking.get_or_insert(refusal)),
+        }
+    }
+    let Some(mut refusal) = lacking else { return Ok(()) };
+    if let Action::Script(script) = &order.action
+        && script.user.is_none()
+    {
+        refusal.reason = format!("without a user it runs as the agent's own, usually root: {}", refusal.reason);
+    }
+    Err(refused(refusal))
+}
+
+/// Makes and signs the order of a new invocation with the dispatch key alone; refused where the tiers need more.
+pub(super) fn make(
+    api: &Api,
+    keyring: &Verified<Keyring>,
+    draft: Draft<'_>,
+    tiers: &[Tier],
+) -> Result<Signed, ApiError> {
     let random = clock::random().map_err(|error| ApiError::internal(&error))?;
     let invocation = InvocationId::new(draft.now_ms, random);
     let signed = sign(api, keyring, invocation.as_str(), draft)?;
     let verified = verify_order_offline(&signed.envelope, keyring).map_err(refused)?;
-    verified.check_threshold(keyring, tier).map_err(refused)?;
+    enough(&verified, keyring, tiers)?;
     Ok(signed)
 }
 
@@ -185,7 +212,7 @@ pub(super) fn sign(api: &Api, keyring: &Keyring, invocation: &str, draft: Draft<
         issued_ms: draft.now_ms,
         // Room for instances whose clock is behind.
         not_before_ms: draft.now_ms - CLOCKS_MS,
-        expires_ms: draft.expires_ms,
+        expires_ms: draft.expires_ms.map_or(latest_ms(draft.now_ms), |at| at.min(latest_ms(draft.now_ms))),
         targets: draft.targets,
         action: draft.action,
         repeat: Repeat::Once,

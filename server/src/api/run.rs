@@ -28,8 +28,8 @@ const SUMMARY_CHARS: usize = 80;
 pub(super) struct Checked {
     /// As an order says it.
     pub(super) action: Action,
-    /// The least tier that it can have; what it really has depends on the instance.
-    pub(super) tier: Tier,
+    /// The tiers that it can have, the usual one first; which it has depends on the instance.
+    pub(super) tiers: &'static [Tier],
     /// `script` or `plugin`.
     pub(super) kind: &'static str,
     /// One line for lists.
@@ -120,11 +120,15 @@ fn script(script: RunScript) -> Result<Checked, ApiError> {
         output_bytes,
         ..ScriptAction::new(&script.content)
     });
-    // Without a user it runs as the agent's own, which the server does not know: the lower of the two is asked for here.
-    let root = script.user.as_deref() == Some("root");
+    let tiers: &[Tier] = match script.user.as_deref() {
+        // As the agent's own, which is the instance's to know.
+        None => &[Tier::NativeRoot, Tier::NativeUser],
+        Some("root") => &[Tier::NativeRoot],
+        Some(_) => &[Tier::NativeUser],
+    };
     Ok(Checked {
         action,
-        tier: if root { Tier::NativeRoot } else { Tier::NativeUser },
+        tiers,
         kind: "script",
         summary: first_line(&script.content),
         content: Some(Bytes::from(script.content)),
@@ -189,9 +193,9 @@ async fn plugin(api: &Api, plugin: RunPlugin, signed: bool) -> Result<Checked, A
     let output_bytes = plugin.output_bytes.unwrap_or(limits.output_kb.saturating_mul(1024));
     faults.limits(timeout_s, output_bytes);
     faults.end()?;
-    let tier = Tier::ALL.into_iter().find(|tier| tier.as_str() == row.tier).unwrap_or(Tier::PluginProcess);
+    let tier = Tier::ALL.iter().find(|tier| tier.as_str() == row.tier).unwrap_or(&Tier::PluginProcess);
     Ok(Checked {
-        tier,
+        tiers: std::slice::from_ref(tier),
         kind: "plugin",
         summary: format!("{} {}", row.name, row.version),
         content: None,

@@ -287,9 +287,11 @@ impl Session<'_> {
     }
 
     fn seen(&self) {
+        let now_ms = clock::now_ms();
+        self.link.heard_ms.store(now_ms, Ordering::Relaxed);
         self.deps.presence.note(Seen {
             instance: self.proven.reporter.instance,
-            at_ms: clock::now_ms(),
+            at_ms: now_ms,
             boot_id: self.proven.boot_id.clone(),
             keyring_revision: i64::try_from(self.proven.keyring_revision).unwrap_or(i64::MAX),
         });

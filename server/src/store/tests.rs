@@ -35,14 +35,14 @@ impl Seen {
 
 /// Runs every case on a store of its own.
 async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {
-    cases::people(open("people").await).await;
-    cases::enrolment(open("enrolment").await).await;
-    cases::plugins(open("plugins").await).await;
-    cases::creation_and_paging(open("creation").await).await;
-    cases::reports_are_idempotent(open("reports").await).await;
-    cases::a_batch_over_many_invocations(open("batch").await).await;
-    cases::the_instance_overrules_the_deadline(open("deadline").await).await;
-    cases::stop(open("stop").await).await;
+    cases::people::people(open("people").await).await;
+    cases::people::enrolment(open("enrolment").await).await;
+    cases::people::plugins(open("plugins").await).await;
+    cases::tasks::creation_and_paging(open("creation").await).await;
+    cases::tasks::reports_are_idempotent(open("reports").await).await;
+    cases::tasks::a_batch_over_many_invocations(open("batch").await).await;
+    cases::tasks::the_instance_overrules_the_deadline(open("deadline").await).await;
+    cases::tasks::stop(open("stop").await).await;
     cases::a_failing_change_harms_no_other(open("failing").await).await;
     machine::counters_agree_with_rows(open("counters").await).await;
 }

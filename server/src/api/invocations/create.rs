@@ -45,8 +45,8 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
         None => {
             let expires_ms = deadline_ms.unwrap_or(now_ms + i64::from(DELIVERY_DEADLINE_DEFAULT_S) * 1000);
             let action = checked.action.clone();
-            let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms };
-            order::make(api, &keyring, draft, checked.tier)?
+            let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms: Some(expires_ms) };
+            order::make(api, &keyring, draft, checked.tiers)?
         }
     };
     let content = match checked.content {

@@ -1,5 +1,6 @@
 //! Creating, following, stopping; and what is refused, with nothing half done.
 
+use orderly_model::limits::DELIVERY_DEADLINE_MAX_S;
 use orderly_model::task::TaskStatus;
 use orderly_signing::digest::Digest;
 use orderly_signing::envelope::Envelope;
@@ -126,8 +127,20 @@ async fn the_order_must_say_what_the_request_says() {
     let mut by_tags = fleet.signed(one, |_| {});
     by_tags.targets = Targets::Tags([("env".to_owned(), "test".to_owned())].into());
     assert_eq!(refused(&server, &by_tags).await.1, "signed-targets");
-    // Without an operator a native command is refused here, as every instance would.
+    // Without an operator a native command is refused here, as every instance would, and with the tier that it has there.
     assert_eq!(refused(&server, &script(one, b"id")).await, (422, "order-threshold".to_owned()));
+    for (user, said) in [
+        (None, "without a user it runs as the agent's own, usually root: `native-root` needs"),
+        (Some("root"), "`native-root` needs"),
+        (Some("daemon"), "`native-user` needs"),
+    ] {
+        let mut request = script(one, b"id");
+        if let Run::Script(script) = &mut request.run {
+            script.user = user.map(str::to_owned);
+        }
+        let problem = server.problem(Method::POST, "/v1/invocations", &request).await;
+        assert!(problem.detail.as_deref().is_some_and(|detail| detail.starts_with(said)), "{problem:?}");
+    }
 
     let good = fleet.signed(one, |_| {});
     let created = create(&server, &good).await;
@@ -245,6 +258,9 @@ async fn stop() {
     let stop = link.offer().await;
     let (_, order) = read(&stop);
     assert_eq!(order.action, Action::Stop { order: read(&offer).0, invocation: created.id.clone() });
+    // Seven days and what clocks may be off: as long as the longest order that it may have to stop, and no longer.
+    let longest_ms = i64::from(DELIVERY_DEADLINE_MAX_S) * 1000 + 5 * 60 * 1000;
+    assert_eq!(order.expires_ms - order.issued_ms, longest_ms);
     assert!(orderly_signing::merkle::verify_target(&order.targets, &a.id, Digest::ZERO, &stop.proof));
     let end = a.finished(&offer, "", |receipt| {
         receipt.status = TaskStatus::Terminated.as_str().to_owned();

@@ -47,7 +47,12 @@ async fn a_new_link_replaces_the_old_and_presence_follows() {
     let server = Server::start().await;
     let agent = Agent::enrolled(&server).await;
     let mut old = agent.link(&server).await;
-    until("online", async || online(&server, &agent).await.then_some(())).await;
+    // Whoever is online was seen, before the store has heard of it.
+    let view = async || server.get::<InstanceView>(&format!("/v1/instances/{}", agent.id)).await;
+    let seen = until("online", async || Some(view().await).filter(|view| view.online)).await;
+    assert!(seen.last_seen_ms.is_some_and(|seen_ms| seen_ms >= seen.enrolled_ms), "{seen:?}");
+    let listed: Page<InstanceView> = server.get("/v1/instances?online=true").await;
+    assert!(listed.items.iter().all(|view| view.last_seen_ms.is_some()) && listed.items.len() == 1, "{listed:?}");
     let mut new = agent.link(&server).await;
     assert_eq!(old.goodbye().await, "replaced");
     new.send(&ToServer::Heartbeat).await;
