@@ -1,16 +1,18 @@
 //! The loop of one link: hello, then orders out and reports in, until one end goes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
+use orderly_signing::instance::InstanceId;
 use orderly_signing::keyring::Keyring;
 use orderly_signing::verify::Verified;
 use orderly_wire::frame::{self, TO_SERVER_MAX};
 use orderly_wire::http::event::InvocationEvent;
 use orderly_wire::to_agent::{Ack, Goodbye, KeyringUpdate, ToAgent, Welcome};
-use orderly_wire::to_server::ToServer;
+use orderly_wire::to_server::{Output, Progress, ToServer};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +41,9 @@ const SEND: Duration = Duration::from_secs(30);
 
 /// Orders read from the store at once.
 const PAGE: i64 = 64;
+
+/// Invocations of an instance that its link remembers, so that live output asks the store seldom.
+const OWN: usize = 64;
 
 /// What a link works with.
 #[derive(Debug, Clone)]
@@ -76,7 +81,7 @@ pub async fn run(mut socket: WebSocket, exporter: [u8; 32], deps: LinkDeps) {
         Ok(proven) => {
             let (link, orders) = deps.links.enter(proven.reporter.instance);
             info!(instance.id = %proven.uid, "linked");
-            let mut session = Session { deps: &deps, proven, link, sent: 0, acked: 0 };
+            let mut session = Session { deps: &deps, proven, link, sent: 0, acked: 0, own: VecDeque::new() };
             let ending = session.run(&mut socket, orders).await;
             deps.links.leave(session.proven.reporter.instance, &session.link);
             session.seen();
@@ -151,6 +156,8 @@ struct Session<'a> {
     /// The newest order that was offered on this link. Keys grow, and offers go out in their order.
     sent: OrderKey,
     acked: u64,
+    /// Invocations that are known to be for this instance, the newest last; at most [`OWN`].
+    own: VecDeque<String>,
 }
 
 impl Session<'_> {
@@ -254,12 +261,48 @@ impl Session<'_> {
         self.send_offer(socket, order).await
     }
 
-    async fn send_offer(&self, socket: &mut WebSocket, order: &Prepared) -> Result<(), Ending> {
+    async fn send_offer(&mut self, socket: &mut WebSocket, order: &Prepared) -> Result<(), Ending> {
         let Some(offer) = order.offer(&self.proven.uid) else {
             warn!(instance.id = %self.proven.uid, order.key = order.body.head.key, "an order waits for an instance that is not its target");
             return Ok(());
         };
+        self.remember(&order.body.invocation);
         send(socket, &ToAgent::Offer(Box::new(offer))).await
+    }
+
+    fn remember(&mut self, invocation: &str) {
+        if self.own.len() >= OWN {
+            self.own.pop_front();
+        }
+        self.own.push_back(invocation.to_owned());
+    }
+
+    /// Shows something live to whoever looks at an invocation. An instance has its say in its own invocations only: what others
+    /// read must not be an instance's to write.
+    async fn show(
+        &mut self,
+        invocation: &str,
+        event: impl FnOnce(InstanceId) -> InvocationEvent,
+    ) -> Result<(), Ending> {
+        if !self.deps.hub.heard(invocation) {
+            return Ok(());
+        }
+        if !self.own.iter().any(|own| own == invocation) {
+            match self.deps.store.is_target(invocation, self.proven.reporter.instance).await {
+                Ok(true) => self.remember(invocation),
+                Ok(false) => {
+                    warn!(instance.id = %self.proven.uid, invocation.id = invocation, "live output of an invocation that is not for this instance");
+                    return Err(Ending::Goodbye("frame", "the invocation is not for this instance".to_owned()));
+                }
+                // It is lossy, and the link is worth more.
+                Err(error) => {
+                    warn!(error = ?error, "live output was dropped");
+                    return Ok(());
+                }
+            }
+        }
+        self.deps.hub.tell(invocation, || event(self.proven.uid.clone()));
+        Ok(())
     }
 
     /// Takes one frame.
@@ -270,17 +313,12 @@ impl Session<'_> {
                 let told = self.deps.intake.report(&self.proven.reporter, *report, text.len(), &self.link.acks).await;
                 told.map_err(|error| Ending::Goodbye("stopping", error.to_string()))?;
             }
-            ToServer::Output(output) => self.deps.hub.tell(&output.invocation, || InvocationEvent::Output {
-                instance: self.proven.uid.clone(),
-                offset: output.offset,
-                segments: output.segments,
-            }),
-            ToServer::Progress(progress) => self.deps.hub.tell(&progress.invocation, || InvocationEvent::Progress {
-                instance: self.proven.uid.clone(),
-                done: progress.done,
-                total: progress.total,
-                message: progress.message,
-            }),
+            ToServer::Output(Output { invocation, offset, segments, .. }) => {
+                self.show(&invocation, |instance| InvocationEvent::Output { instance, offset, segments }).await?;
+            }
+            ToServer::Progress(Progress { invocation, done, total, message, .. }) => {
+                self.show(&invocation, |instance| InvocationEvent::Progress { instance, done, total, message }).await?;
+            }
             ToServer::Hello(_) => return Err(Ending::Goodbye("frame", "a second hello".to_owned())),
         }
         Ok(())

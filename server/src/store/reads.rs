@@ -122,6 +122,11 @@ impl Store {
         on_engine!(self, reader => reader.tasks_of(invocation, instances).await)
     }
 
+    /// Whether an invocation is for an instance.
+    pub async fn is_target(&self, invocation: &str, instance: InstanceKey) -> Result<bool, StoreError> {
+        on_engine!(self, reader => reader.is_target(invocation, instance).await)
+    }
+
     /// What is long about a task that ended with a receipt.
     pub async fn result(
         &self,

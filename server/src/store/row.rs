@@ -341,6 +341,8 @@ pub struct Created {
 pub struct OrderBody {
     /// The head.
     pub head: OrderHead,
+    /// The public id of the invocation.
+    pub invocation: String,
     /// The envelope.
     pub envelope: Vec<u8>,
     /// Its targets where they are not all tasks of the invocation.

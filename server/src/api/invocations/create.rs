@@ -90,7 +90,14 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
         kind: OrderKind::Run,
         expires_ms: new.deadline_ms,
     };
-    let body = OrderBody { head, envelope: new.envelope, targets: None, content: new.content, plugin: checked.plugin };
+    let body = OrderBody {
+        head,
+        invocation: new.uid,
+        envelope: new.envelope,
+        targets: None,
+        content: new.content,
+        plugin: checked.plugin,
+    };
     api.link.offers.put(body, tree);
     api.nudge.look();
     Ok(row)

@@ -313,6 +313,35 @@ async fn live_events_begin_with_the_state_and_end_with_the_end() {
     assert_eq!(unknown.send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn live_output_in_the_name_of_an_invocation_of_others() {
+    let server = Server::start().await;
+    let (agent, liar) = (Agent::enrolled(&server).await, Agent::enrolled(&server).await);
+    let (mut link, mut lying) = (agent.link(&server).await, liar.link(&server).await);
+    let created = create(&server, &server.fleet.signed(std::slice::from_ref(&agent.id), |_| {})).await;
+    let offer = link.offer().await;
+    let seq = link.report(&offer, ReportEvent::Accepted { at_ms: 1 }).await;
+    link.acknowledged(seq).await;
+    let path = format!("/v1/invocations/{}/events", created.id);
+    let answer = server.request(Method::GET, &path).bearer_auth(&server.token).send().await.unwrap();
+    let mut events = Events { answer, text: String::new() };
+    assert!(matches!(events.next().await, Some(InvocationEvent::Task(_))));
+    assert!(matches!(events.next().await, Some(InvocationEvent::Counts { .. })));
+    let order = read(&offer).0;
+    let said = |text: &str| {
+        let segments = vec![Segment { stream: Stream::Stdout, data: text.as_bytes().to_vec() }];
+        ToServer::Output(Output { order, invocation: created.id.clone(), offset: 0, segments })
+    };
+    lying.send(&said("all is well\n")).await;
+    assert_eq!(lying.goodbye().await, "frame");
+    // The first thing that is heard is the target's, over a new link too, which knows nothing of the offer.
+    drop(link);
+    let mut link = agent.link(&server).await;
+    link.send(&said("hello\n")).await;
+    let heard = events.next().await;
+    assert!(matches!(&heard, Some(InvocationEvent::Output { instance, .. }) if *instance == agent.id), "{heard:?}");
+}
+
 struct Events {
     answer: reqwest::Response,
     text: String,

@@ -64,7 +64,7 @@ impl Reader {
     pub(in crate::store) async fn order(&self, key: OrderKey) -> Result<Option<OrderBody>, StoreError> {
         let row = sqlx::query::<Db>(
             "SELECT o.id, o.invocation_id, o.kind, o.expires_ms, o.envelope, o.targets, \
-             CASE WHEN o.kind = 0 THEN v.content END, CASE WHEN o.kind = 0 THEN v.plugin_id END \
+             CASE WHEN o.kind = 0 THEN v.content END, CASE WHEN o.kind = 0 THEN v.plugin_id END, v.uid \
              FROM orders o JOIN invocations v ON v.id = o.invocation_id WHERE o.id = $1",
         )
         .bind(key)
@@ -81,7 +81,14 @@ impl Reader {
             Some(plugin) => self.plugin_by_key(plugin).await?,
             None => None,
         };
-        Ok(Some(OrderBody { head: head(&row)?, envelope: row.try_get(4)?, targets, content: row.try_get(6)?, plugin }))
+        Ok(Some(OrderBody {
+            head: head(&row)?,
+            invocation: row.try_get(8)?,
+            envelope: row.try_get(4)?,
+            targets,
+            content: row.try_get(6)?,
+            plugin,
+        }))
     }
 
     /// The envelope of the order with this digest.

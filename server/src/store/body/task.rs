@@ -83,6 +83,23 @@ impl Reader {
         Ok(found)
     }
 
+    /// Whether an invocation is for an instance.
+    pub(in crate::store) async fn is_target(
+        &self,
+        invocation: &str,
+        instance: InstanceKey,
+    ) -> Result<bool, StoreError> {
+        let row: Option<(InstanceKey,)> = sqlx::query_as::<Db, _>(
+            "SELECT t.instance_id FROM invocations v JOIN tasks t ON t.invocation_id = v.id \
+             WHERE v.uid = $1 AND t.instance_id = $2",
+        )
+        .bind(invocation)
+        .bind(instance)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.is_some())
+    }
+
     pub(in crate::store) async fn result(
         &self,
         invocation: InvocationKey,

@@ -46,6 +46,9 @@ pub(in crate::store::tests) async fn creation_and_paging(store: Store) {
     let mut sorted: Vec<_> = all.iter().map(|(_, uid)| uid.clone()).collect();
     sorted.sort();
     assert_eq!(store.targets(key).await.unwrap(), sorted);
+    assert!(store.is_target("t-2", all[0].0).await.unwrap());
+    assert!(!store.is_target("t-2", all[1].0).await.unwrap());
+    assert!(!store.is_target("t-9", all[0].0).await.unwrap());
 
     let waiting = store.deliveries((0, 0), 100).await.unwrap();
     let places: Vec<_> = waiting.iter().map(|delivery| (delivery.order.key, delivery.instance)).collect();
