@@ -5,10 +5,11 @@
 //! a policy: it says what a policy means, and `orderly-host` and the agent enforce it.
 //!
 //! Modules, each of which imports only modules before it: `error`, `id`, `limits`, `name`,
-//! `pattern`, `instance`, `selector`, `capability`, `parameter`, `plugin`, `policy`, `grant`,
+//! `pattern`, `instance`, `effect`, `selector`, `capability`, `parameter`, `plugin`, `policy`, `grant`,
 //! `report`, `task`, `invocation`.
 
 pub mod capability;
+pub mod effect;
 pub mod error;
 pub mod grant;
 pub mod id;

@@ -39,6 +39,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "name",
             "pattern",
             "instance",
+            "effect",
             "selector",
             "capability",
             "parameter",
