@@ -31,7 +31,7 @@ use sqlx::{Connection as _, Database, Pool, SqlSafeStr as _};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
-use super::Db;
+use super::{Db, ORDERS_IN_TURN};
 use crate::shutdown::Phase;
 use crate::store::StoreError;
 use crate::store::change::{Answer, BATCH_MAX, Change, Job};
@@ -128,9 +128,18 @@ async fn write(pool: &Pool<Db>, batch: Vec<Job>) {
     }
 }
 
-async fn commit<'a>(pool: &Pool<Db>, changes: impl Iterator<Item = &'a Change>) -> Result<Vec<Answer>, StoreError> {
+async fn commit<'a>(
+    pool: &Pool<Db>,
+    changes: impl Iterator<Item = &'a Change> + Clone,
+) -> Result<Vec<Answer>, StoreError> {
     let mut conn = pool.acquire().await?;
     let mut transaction = conn.begin().await?;
+    // Before anything else is locked, so that two servers never wait for each other.
+    if let Some(lock) = ORDERS_IN_TURN
+        && changes.clone().any(Change::makes_order)
+    {
+        sqlx::query::<Db>(lock).execute(&mut *transaction).await?;
+    }
     let mut answers = Vec::new();
     for change in changes {
         answers.push(apply(&mut transaction, change).await?);

@@ -76,6 +76,14 @@ pub enum Change {
     Record(Vec<Fact>),
 }
 
+impl Change {
+    /// Whether it stores an order.
+    #[must_use]
+    pub fn makes_order(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Stop(_))
+    }
+}
+
 /// What a change answers.
 #[derive(Debug, Clone)]
 pub enum Answer {

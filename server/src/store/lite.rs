@@ -29,6 +29,9 @@ pub(super) type Db = sqlx::Sqlite;
 /// What locks the rows of a read that will be written: the one writer needs nothing here.
 pub(super) const FOR_UPDATE: &str = "";
 
+/// What keeps the keys of orders in the order of their commits: here one writer does.
+pub(super) const ORDERS_IN_TURN: Option<&str> = None;
+
 /// Rows of one VALUES list. sqlx looks named parameters up one by one, so longer lists get slower per row.
 pub(super) const CHUNK: usize = 50;
 

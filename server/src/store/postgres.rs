@@ -27,6 +27,10 @@ pub(super) type Db = sqlx::Postgres;
 /// What locks the rows of a read that will be written, against other servers.
 pub(super) const FOR_UPDATE: &str = " FOR UPDATE OF t";
 
+/// What keeps the keys of orders in the order of their commits: a lock until the commit, one for all servers. Without it a
+/// dispatcher that has seen a later key would never look for an earlier one that is committed after it.
+pub(super) const ORDERS_IN_TURN: Option<&str> = Some("SELECT pg_advisory_xact_lock(7163384699739271794)");
+
 /// Rows of one VALUES list: a round trip costs more than parameters do.
 pub(super) const CHUNK: usize = 500;
 

@@ -4,6 +4,7 @@
 mod cases;
 mod machine;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
@@ -61,16 +62,21 @@ async fn sqlite() {
     phase.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn postgresql() {
-    let bin = match installed() {
-        Ok(bin) => bin,
+/// Where PostgreSQL's programs are; `None` where it is not installed, which only a developer's machine may be without.
+fn postgresql_here() -> Option<PathBuf> {
+    match installed() {
+        Ok(bin) => Some(bin),
         Err(why) if std::env::var_os("CI").is_some() => panic!("PostgreSQL must be tested here: {why}"),
         Err(why) => {
             eprintln!("skipped: {why}");
-            return;
+            None
         }
-    };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql() {
+    let Some(bin) = postgresql_here() else { return };
     let cluster = Cluster::start(&bin).await;
     let phase = Phase::new("test");
     every_case(async |name| {
@@ -78,6 +84,36 @@ async fn postgresql() {
         Store::open_postgres(&url, &phase).await.unwrap()
     })
     .await;
+    phase.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_servers_on_one_database_no_order_is_passed_over() {
+    let Some(bin) = postgresql_here() else { return };
+    let cluster = Cluster::start(&bin).await;
+    let phase = Phase::new("test");
+    let url = cluster.database("two").await;
+    let (one, other) =
+        (Store::open_postgres(&url, &phase).await.unwrap(), Store::open_postgres(&url, &phase).await.unwrap());
+    let all = cases::instances(&one, 1).await;
+    let create = async |store: &Store, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            store.create(cases::invocation(number, &all)).await.unwrap().unwrap();
+        }
+    };
+    // As a dispatcher does: what lies before the last that it saw is not looked at again.
+    let look = async {
+        let (mut after, mut seen) = ((0, 0), 0);
+        while seen < 400 {
+            let page = crate::tests::until("the next order", async || {
+                Some(other.deliveries(after, 1000).await.unwrap()).filter(|page| !page.is_empty())
+            });
+            let page = page.await;
+            seen += page.len();
+            after = page.last().map(|last| (last.order.key, last.instance)).unwrap();
+        }
+    };
+    tokio::join!(create(&one, 0..200), create(&other, 200..400), look);
     phase.end().await;
 }
 
