@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use orderly_model::effect::Effect;
 use orderly_model::policy::LocalPolicy;
 use serde::Deserialize;
 
@@ -59,7 +60,36 @@ struct RawConfig {
     running_max: Option<usize>,
     queued_max: Option<usize>,
     grace_s: Option<u64>,
+    effects: Option<RawEffects>,
     policy: Option<LocalPolicy>,
+}
+
+/// What exit codes do, as people write it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEffects {
+    enabled: Option<bool>,
+    power_off: Option<Vec<String>>,
+    restart: Option<Vec<String>>,
+}
+
+/// The programs by which exit codes power off and restart this instance, each with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Effects {
+    /// Powers it off.
+    pub power_off: Vec<String>,
+    /// Restarts it.
+    pub restart: Vec<String>,
+}
+
+impl Effects {
+    /// The line that carries this out.
+    pub(crate) fn line(&self, effect: Effect) -> &[String] {
+        match effect {
+            Effect::PowerOff => &self.power_off,
+            Effect::Restart => &self.restart,
+        }
+    }
 }
 
 /// As the agent uses it.
@@ -75,6 +105,8 @@ pub(crate) struct Config {
     pub queued_max: usize,
     /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
+    /// What exit codes do; nothing where the owner of this instance lets them do nothing.
+    pub effects: Option<Effects>,
     /// What is allowed on this instance.
     pub policy: LocalPolicy,
 }
@@ -117,6 +149,20 @@ impl Config {
         if let Some(wasmc) = raw.wasmc.as_ref().filter(|wasmc| !wasmc.is_absolute()) {
             faults.push(format!("`wasmc` is `{}`, write an absolute path", wasmc.display()));
         }
+        let effects = raw.effects.unwrap_or_default();
+        let line = |given: Option<Vec<String>>, way: &str| {
+            given.unwrap_or_else(|| ["/sbin/shutdown", way, "now"].map(str::to_owned).to_vec())
+        };
+        let enabled = effects.enabled.unwrap_or(true);
+        let lines = Effects { power_off: line(effects.power_off, "-h"), restart: line(effects.restart, "-r") };
+        for (name, line) in [("power_off", &lines.power_off), ("restart", &lines.restart)] {
+            let absolute = line.first().is_some_and(|program| Path::new(program).is_absolute());
+            if !absolute || line.len() > 64 || line.iter().any(|word| word.contains('\0')) {
+                faults.push(format!(
+                    "`effects.{name}` is {line:?}, write a program's absolute path and up to 63 arguments"
+                ));
+            }
+        }
         if !faults.is_empty() {
             return Err(Fault::Values(faults));
         }
@@ -126,6 +172,7 @@ impl Config {
             running_max: raw.running_max.unwrap_or(4),
             queued_max: raw.queued_max.unwrap_or(64),
             grace: Duration::from_secs(raw.grace_s.unwrap_or(5)),
+            effects: enabled.then_some(lines),
             policy: raw.policy.unwrap_or_default(),
         })
     }
@@ -165,10 +212,22 @@ mod tests {
 
     #[test]
     fn all_faults_are_told_at_once() {
-        let error = load("heartbeat_s = 0\nrunning_max = 65\nwasmc = \"x\"\n").unwrap_err().to_string();
-        for part in ["heartbeat_s", "running_max", "wasmc"] {
+        let error = load("heartbeat_s = 0\nrunning_max = 65\nwasmc = \"x\"\n[effects]\nrestart = [\"reboot\"]\n")
+            .unwrap_err()
+            .to_string();
+        for part in ["heartbeat_s", "running_max", "wasmc", "effects.restart"] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn exit_codes_shut_down_unless_the_owner_says_otherwise() {
+        let effects = load("").unwrap().effects.unwrap();
+        assert_eq!(effects.line(Effect::Restart), ["/sbin/shutdown", "-r", "now"]);
+        assert_eq!(effects.line(Effect::PowerOff), ["/sbin/shutdown", "-h", "now"]);
+        assert_eq!(load("[effects]\nenabled = false\n").unwrap().effects, None);
+        let effects = load("[effects]\npower_off = [\"/bin/x\"]\n").unwrap().effects.unwrap();
+        assert_eq!(effects.line(Effect::PowerOff), ["/bin/x"]);
     }
 
     #[test]

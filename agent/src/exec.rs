@@ -11,6 +11,7 @@ use orderly_signing::error::Check;
 use orderly_signing::receipt::Use;
 
 pub(crate) mod account;
+pub(crate) mod effect;
 pub(crate) mod live;
 pub(crate) mod plugin;
 pub(crate) mod script;

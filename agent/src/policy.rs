@@ -5,8 +5,10 @@
 //! runs anything, and never lets pass what it cannot decide.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use orderly_model::capability::Capabilities;
+use orderly_model::effect::Effect;
 use orderly_model::grant::grants;
 use orderly_model::instance::Sandbox;
 use orderly_model::limits::{COMPONENT_MAX_BYTES, MANIFEST_MAX_BYTES};
@@ -24,6 +26,7 @@ use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::verify::{Verified, verify_order, verify_plugin};
 use orderly_wire::to_agent::PluginDocuments;
 
+use crate::config::Effects;
 use crate::exec::account::{Account, AccountError};
 use crate::exec::chain;
 use crate::exec::plugin::AdmittedPlugin;
@@ -84,6 +87,8 @@ pub(crate) struct Gate<'a> {
     pub me: &'a InstanceId,
     /// The local policy.
     pub local: &'a LocalPolicy,
+    /// What exit codes may do here.
+    pub effects: Option<&'a Effects>,
     /// What the kernel gives to box plugins in.
     pub sandbox: &'a Sandbox,
     /// The time, never behind the floor.
@@ -109,10 +114,8 @@ impl Gate<'_> {
             Action::File(_) | Action::Collect(_) => Some("moving files"),
             Action::Script(script) if !script.substitution.is_off() => Some("parameters"),
             Action::Script(ScriptAction { launcher: Some(_), .. }) => Some("a launcher"),
-            Action::Script(ScriptAction { stdin: Some(_), .. }) => Some("standard input"),
             Action::Script(ScriptAction { resources: Some(_), .. }) => Some("limits on resources"),
             Action::Script(ScriptAction { container: Some(_), .. }) => Some("a container"),
-            Action::Script(script) if script.exit_effects => Some("exit codes that restart the instance"),
             _ => None,
         };
         beyond.map_or(Ok(()), |what| {
@@ -128,22 +131,45 @@ impl Gate<'_> {
     /// # Errors
     /// The check that said no, or what this instance lacks.
     pub(crate) fn script(&self, order: &Verified<Order>, content: Option<&[u8]>) -> Result<AdmittedScript, Refused> {
-        let Action::Script(ScriptAction { interpreter, user, cwd, .. }) = &order.action else {
+        let Action::Script(action) = &order.action else {
             return Err(Refused::because(Check::Payload, "the order runs no script"));
         };
         if let Some(content) = content {
             order.check_content(content)?;
         }
-        supported(*interpreter).map_err(|reason| Refused::lacking(ResultCode::CommandNotApplicable, reason))?;
+        supported(action.interpreter).map_err(|reason| Refused::lacking(ResultCode::CommandNotApplicable, reason))?;
         // Whom it would run as decides the tier, so it is found before the signatures are counted.
-        let account = Account::find(user.as_deref(), cwd.as_deref())?;
-        self.tier(order, native_tier(account.is_root()))?;
+        let account = Account::find(action.user.as_deref(), action.cwd.as_deref())?;
+        // A script that may restart the instance is as mighty as root, whoever it runs as.
+        self.tier(order, native_tier(account.is_root() || action.exit_effects))?;
         let name: UserName =
             account.name().parse().map_err(|error| Refused::because(Check::LocalPolicy, chain(&error)))?;
         self.local
             .check_native(&name, order.operators())
             .map_err(|reason| Refused::because(Check::LocalPolicy, reason))?;
-        Ok(AdmittedScript { kind: *interpreter, account })
+        if action.exit_effects {
+            self.effects()?;
+        }
+        Ok(AdmittedScript { action: action.clone(), account })
+    }
+
+    /// Whether exit codes can do what they mean, before anything relies on it.
+    fn effects(&self) -> Result<(), Refused> {
+        let Some(effects) = self.effects else {
+            let reason = "this instance's `agent.toml` says `effects.enabled = false`: no exit code restarts it";
+            return Err(Refused::because(Check::LocalPolicy, reason));
+        };
+        for effect in [Effect::PowerOff, Effect::Restart] {
+            let program = effects.line(effect).first().map_or("", String::as_str);
+            if !Path::new(program).is_file() {
+                let reason = format!(
+                    "the program `{program}`, by which this instance is {}, is not there: name another in `agent.toml`, below `[effects]`",
+                    effect.as_str()
+                );
+                return Err(Refused::lacking(ResultCode::CommandNotApplicable, reason));
+            }
+        }
+        Ok(())
     }
 
     /// Checks 6 to 8 of a plugin. That the component's bytes have the digest that is vouched for here is checked by

@@ -166,6 +166,7 @@ impl Desk {
             keyring: &state.keyring,
             me: self.identity.id(),
             local: &self.config.policy,
+            effects: self.config.effects.as_ref(),
             sandbox: &self.facts.sandbox,
             now_ms: effective_ms(local_ms(), state.journal.floor_ms()),
         }
@@ -187,7 +188,7 @@ impl Desk {
                     }
                 };
                 order.check_content(&bytes)?;
-                Ok(Job::script(order, admitted, bytes))
+                Ok(Job::script(admitted, bytes))
             }
             Action::Plugin { .. } => {
                 let admitted = self.gate(&self.state.borrow()).plugin(order, offer.plugin.as_ref())?;

@@ -1,17 +1,19 @@
 //! Carrying out what was accepted: waiting for a turn, running, writing the end down.
 //!
 //! Owns the queue's order and the end of every accepted task. A task that is stopped while it waits never runs. Its end
-//! is told only once it is in the journal, and tried again for as long as the disk does not take it.
+//! is told only once it is in the journal, and tried again for as long as the disk does not take it. What an exit code does
+//! to the instance is done only once that end is on the disk, from where it is told after the restart.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use orderly_host::output::segments_max;
+use orderly_model::effect::Effect;
 use orderly_model::limits::OUTPUT_KEPT_MAX_BYTES;
 use orderly_model::limits::REPORT_MAX_BYTES;
 use orderly_model::task::{ResultCode, TaskStatus};
 use orderly_signing::digest::Digest;
-use orderly_signing::order::{Action, Order, ScriptAction};
+use orderly_signing::order::{Action, Order};
 use orderly_signing::verify::Verified;
 use orderly_wire::to_server::ReportEvent;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,7 @@ use super::intake::{interrupted, report};
 use crate::exec::live::Live;
 use crate::exec::plugin::{AdmittedPlugin, Plugin};
 use crate::exec::script::{AdmittedScript, Script};
-use crate::exec::{Outcome, chain, plugin, script};
+use crate::exec::{Outcome, chain, effect, plugin, script};
 use crate::journal;
 
 /// Bytes of an end in the journal besides output and report.
@@ -35,27 +37,14 @@ const RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// What is to be done.
 pub(super) enum Job {
-    Script(Script),
+    Script(Box<Script>),
     Plugin(Box<Plugin>),
 }
 
 impl Job {
     /// The job of a script order; the content has been checked.
-    pub(crate) fn script(order: &Verified<Order>, admitted: AdmittedScript, content: Vec<u8>) -> Self {
-        let (timeout, output_bytes) = limits(&order.action);
-        let (termination, environment) = match &order.action {
-            Action::Script(ScriptAction { termination, environment, .. }) => (*termination, environment.clone()),
-            _ => (orderly_signing::order::Termination::ProcessTree, std::collections::BTreeMap::new()),
-        };
-        Self::Script(Script {
-            content,
-            kind: admitted.kind,
-            account: admitted.account,
-            environment,
-            timeout,
-            termination,
-            output_bytes,
-        })
+    pub(crate) fn script(admitted: AdmittedScript, content: Vec<u8>) -> Self {
+        Self::Script(Box::new(Script { action: admitted.action, content, account: admitted.account }))
     }
 
     /// The job of a plugin order; the component has been fetched, and is read from the cache again when its turn comes:
@@ -68,7 +57,7 @@ impl Job {
     /// Bytes of memory that it holds while it waits.
     pub(crate) fn held(&self) -> u64 {
         match self {
-            Self::Script(script) => script.content.len() as u64,
+            Self::Script(script) => script.held(),
             Self::Plugin(_) => 0,
         }
     }
@@ -76,7 +65,7 @@ impl Job {
     /// Bytes that its end may take in the journal: Base64 and JSON of the output, and of a plugin's report.
     pub(crate) fn room(&self) -> u64 {
         match self {
-            Self::Script(script) => output_room(script.output_bytes) + END_BYTES,
+            Self::Script(script) => output_room(script.output_bytes()) + END_BYTES,
             Self::Plugin(plugin) => output_room(plugin.output_bytes) + END_BYTES * 4 + REPORT_MAX_BYTES as u64,
         }
     }
@@ -89,11 +78,10 @@ fn output_room(bytes: u32) -> u64 {
 
 fn limits(action: &Action) -> (Duration, u32) {
     match action {
-        Action::Script(ScriptAction { timeout_s, output_bytes, .. })
-        | Action::Plugin { timeout_s, output_bytes, .. } => {
+        Action::Plugin { timeout_s, output_bytes, .. } => {
             (Duration::from_secs(u64::from(*timeout_s)), (*output_bytes).min(OUTPUT_KEPT_MAX_BYTES))
         }
-        Action::File(_) | Action::Collect(_) | Action::Stop { .. } => (Duration::ZERO, 0),
+        Action::Script(_) | Action::File(_) | Action::Collect(_) | Action::Stop { .. } => (Duration::ZERO, 0),
     }
 }
 
@@ -129,7 +117,30 @@ impl Desk {
             }
             None => interrupted("the agent was stopped before the task's turn; it has not run"),
         };
-        self.conclude(task.order, &task.invocation, outcome).await;
+        let effect = self.effect(&task, &outcome);
+        let outcome = match effect {
+            Some((effect, _)) => Outcome {
+                reason: Some(format!("its exit code asks that the instance is {}, which follows", effect.as_str())),
+                ..outcome
+            },
+            None => outcome,
+        };
+        let safe = self.conclude(task.order, &task.invocation, outcome).await;
+        // An agent that is stopped here carries it out no more, and nothing does it by guess at the next start.
+        if let (true, Some((effect, line))) = (safe, effect) {
+            tracing::warn!(invocation.id = %task.invocation, order = %task.order, "the instance is {}", effect.as_str());
+            if let Err(reason) = effect::carry_out(line).await {
+                tracing::error!(invocation.id = %task.invocation, reason, "the instance is not {}", effect.as_str());
+            }
+        }
+    }
+
+    /// What the exit code does to the instance, where order and owner let it, and by which program.
+    fn effect(&self, task: &Task, outcome: &Outcome) -> Option<(Effect, &[String])> {
+        let Job::Script(script) = &task.job else { return None };
+        let asked = script.action.exit_effects && outcome.status == TaskStatus::Failed;
+        let effect = Effect::of(self.facts.system, outcome.exit_code.filter(|_| asked)?)?;
+        Some((effect, self.config.effects.as_ref()?.line(effect)))
     }
 
     async fn run(&self, task: &Task) -> Outcome {
@@ -207,27 +218,28 @@ impl Desk {
         }
     }
 
-    /// Writes the end of an accepted task down, and then tells it.
-    pub(super) async fn conclude(&self, order: Digest, invocation: &str, outcome: Outcome) {
+    /// Writes the end of an accepted task down, and then tells it; says whether it is on the disk.
+    pub(super) async fn conclude(&self, order: Digest, invocation: &str, outcome: Outcome) -> bool {
         tracing::info!(invocation.id = invocation, %order, status = outcome.status.as_str(), "ended");
         let finished = self.finished(order, invocation, outcome);
-        loop {
+        let safe = loop {
             let written = {
                 let mut state = self.state.borrow_mut();
                 let event = ReportEvent::Finished(Box::new(finished.clone()));
                 let record = report(&state.journal, order, Some(invocation.to_owned()), event);
                 state.journal.append(&[record])
             };
-            let Err(error) = written else { break };
+            let Err(error) = written else { break true };
             tracing::error!(invocation.id = invocation, %order, error = %chain(&error), "the end of a task cannot be recorded yet");
             tokio::select! {
                 () = tokio::time::sleep(RETRY_TIME) => {}
                 // The next agent finds it unfinished and reports it as interrupted, which is what is known by then.
-                () = self.closing.cancelled() => break,
+                () = self.closing.cancelled() => break false,
             }
-        }
+        };
         self.state.borrow_mut().active.remove(&order);
         self.outbox.notify_one();
+        safe
     }
 }
 

@@ -12,7 +12,7 @@ use orderly_host::platform::Credentials;
 use orderly_host::platform::users::{self, User};
 
 /// The search path of a script, whoever it runs as.
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// No user or no directory to run in.
 #[derive(Debug, thiserror::Error)]

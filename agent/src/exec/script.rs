@@ -1,12 +1,11 @@
 //! Running a script.
 //!
-//! Owns the hand-over (a sealed memory file that nobody else can read or change, never a file in a shared directory and
-//! never text in a command line), the choice of the interpreter, and the end. What the order says is ended with the
+//! Owns the hand-over (sealed memory files, for the script and for its input, that nobody else can read or change; never a
+//! file in a shared directory and never text in a command line), the choice of the interpreter, and the end. What the order says is ended with the
 //! script: `process-tree` ends all that it began, after its own end too, so that nothing of a task is alive once its
 //! end is told; `process` ends the script's own process alone, and what it left in the background (`nohup server &`) lives
 //! on; its hold on the output is then waited for a moment only.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -14,9 +13,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use orderly_host::output::{Keeper, Kept, pump};
-use orderly_host::platform::{Child, Ended, Exit, Spec, Tree, memfd, spawn};
+use orderly_host::platform::{Child, Ended, Exit, Spec, Stdin, Tree, memfd, spawn};
+use orderly_model::limits::OUTPUT_KEPT_MAX_BYTES;
 use orderly_model::task::{ResultCode, TaskStatus};
-use orderly_signing::order::{ScriptKind, Termination};
+use orderly_signing::order::{ScriptAction, ScriptKind, Termination};
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio_util::sync::CancellationToken;
@@ -42,8 +42,8 @@ const POWERSHELL: [&str; 3] = ["/usr/bin/pwsh", "/usr/local/bin/pwsh", "/opt/mic
 /// A script order that passed checks 6 to 8, its content aside where that was not at hand yet.
 #[derive(Debug)]
 pub(crate) struct AdmittedScript {
-    /// What runs it.
-    pub kind: ScriptKind,
+    /// What the order says of it.
+    pub action: ScriptAction,
     /// As whom and where.
     pub account: Account,
 }
@@ -51,20 +51,30 @@ pub(crate) struct AdmittedScript {
 /// A script that was admitted, with all that it takes to run it.
 #[derive(Debug)]
 pub(crate) struct Script {
+    /// What the order says of it.
+    pub action: ScriptAction,
     /// Its bytes.
     pub content: Vec<u8>,
-    /// What kind it is.
-    pub kind: ScriptKind,
     /// As whom and where.
     pub account: Account,
-    /// What the order adds to the environment.
-    pub environment: BTreeMap<String, String>,
+}
+
+impl Script {
     /// When it is ended.
-    pub timeout: Duration,
-    /// What is ended then.
-    pub termination: Termination,
-    /// Bytes of output to keep.
-    pub output_bytes: u32,
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.action.timeout_s))
+    }
+
+    /// Bytes of output to keep: what the order says, and no more than this agent keeps of anything.
+    pub(crate) fn output_bytes(&self) -> u32 {
+        self.action.output_bytes.min(OUTPUT_KEPT_MAX_BYTES)
+    }
+
+    /// Bytes of memory that it holds while it waits.
+    pub(crate) fn held(&self) -> u64 {
+        let texts = self.action.environment.values().chain(&self.action.stdin);
+        self.content.len() as u64 + texts.map(|text| text.len() as u64).sum::<u64>()
+    }
 }
 
 /// How a run is ended before its own end.
@@ -114,7 +124,7 @@ pub(crate) async fn run(
         }
     };
     started(&tree);
-    let mut keeper = Keeper::new(script.output_bytes);
+    let mut keeper = Keeper::new(script.output_bytes());
     let end = watch(script, child, tree, halt, &mut keeper, live).await;
     live.flush();
     named(end, script, keeper.finish(), started_ms)
@@ -123,7 +133,7 @@ pub(crate) async fn run(
 fn start(script: &Script, tree: &Tree) -> Result<Child, String> {
     let line = shebang::parse(&script.content).map_err(|error| error.to_string())?;
     let handed = hand_over(script).map_err(|error| format!("the script cannot be handed over: {error}"))?;
-    let (program, arguments) = match (script.kind, line) {
+    let (program, arguments) = match (script.action.interpreter, line) {
         (ScriptKind::Shell, None) => ("/bin/sh".into(), Vec::new()),
         (ScriptKind::Shell, Some(Shebang { interpreter, argument })) => (interpreter, argument.into_iter().collect()),
         (ScriptKind::PowerShell, _) => {
@@ -133,10 +143,14 @@ fn start(script: &Script, tree: &Tree) -> Result<Child, String> {
         (ScriptKind::Bat, _) => return Err("Bat scripts run on Windows only".to_owned()),
     };
     let mut spec = Spec::new(program).args(arguments).args([SCRIPT_PATH]);
-    spec.env = script.account.environment(&script.environment);
+    spec.env = script.account.environment(&script.action.environment);
     spec.cwd = script.account.directory().to_owned();
     spec.credentials = script.account.credentials();
     spec.extra = vec![handed];
+    if let Some(input) = &script.action.stdin {
+        let input = memfd::sealed("orderly-stdin", &[input.as_bytes()]);
+        spec.stdin = Stdin::Fd(input.map_err(|error| format!("its input cannot be handed over: {error}"))?);
+    }
     // A script may want core files, as in a login of that user.
     spec.limits = Vec::new();
     spawn(spec, tree).map_err(|error| chain(&error))
@@ -177,12 +191,12 @@ async fn watch(
         .beside(async {
             tokio::select! {
                 ended = child.wait() => ended.map_or_else(|error| End::Lost(format!("its process cannot be waited for: {error}")), End::Exited),
-                () = tokio::time::sleep(script.timeout) => End::TimedOut,
+                () = tokio::time::sleep(script.timeout()) => End::TimedOut,
                 () = halt.stop.cancelled() => End::Stopped,
             }
         })
         .await;
-    let alone = script.termination == Termination::Process;
+    let alone = script.action.termination == Termination::Process;
     let gone = match (&why, own) {
         (End::Exited(_), _) => alone || tree.is_empty().unwrap_or(false),
         (End::TimedOut | End::Stopped, Some(own)) if alone => {
@@ -252,7 +266,7 @@ fn named(end: End, script: &Script, output: Kept, started_ms: Option<i64>) -> Ou
             (TaskStatus::Failed, Some(ResultCode::ExitCodeNonzero), Some(reason), Some(128 + signal))
         }
         End::TimedOut => {
-            let reason = format!("it was ended after {} s, the order's time-out", script.timeout.as_secs());
+            let reason = format!("it was ended after {} s, the order's time-out", script.action.timeout_s);
             (TaskStatus::Timeout, Some(ResultCode::ExecutionTimeout), Some(reason), None)
         }
         End::Stopped => (TaskStatus::Terminated, None, Some("it was ended by a stop".to_owned()), None),

@@ -5,6 +5,7 @@
 
 mod crashes;
 mod enrolment;
+mod extras;
 mod fleet;
 mod orders;
 mod plugins;
