@@ -4,7 +4,8 @@
 //! everything that needs the machine first, then the box, then the guest. Ends by `_exit` after its last word, by its
 //! deadline, or by being killed.
 
-use std::io;
+use std::convert::Infallible;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,30 +40,30 @@ const REASON_MAX_BYTES: usize = 2_000;
 
 /// Runs the plugin that the parent handed over, and ends this process. Call it first thing, before any thread starts.
 pub fn main() -> ! {
-    let started = Instant::now();
-    let code = match run(started) {
-        Ok(()) => 0,
-        Err(error) => {
-            use std::io::Write as _;
-            let _ = writeln!(io::stderr(), "error: the plugin's process cannot start: {error}");
-            1
-        }
-    };
-    platform::leave(code)
+    let Err(error) = run(Instant::now());
+    let _ = writeln!(io::stderr(), "error: the plugin's process cannot start: {error}");
+    platform::leave(1)
 }
 
-fn run(started: Instant) -> io::Result<()> {
+/// Ends this process where nothing fails.
+fn run(started: Instant) -> io::Result<Infallible> {
     let request: Request = serde_json::from_slice(&platform::memfd::read_all(platform::inherited(0)?)?)?;
     let socket = platform::inherited(4)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(async {
         let line = Line::open(socket)?;
         let recorder = Arc::new(Recorder::new(Arc::clone(&line), request.trace));
-        let (outcome, report) = match prepare(request, started, &line, &recorder) {
+        // Lives until the process ends: the kernel takes memory and descriptors back in one go, while the agent already
+        // reads the last word.
+        let mut ready = prepare(request, started, &line, &recorder);
+        let (outcome, report) = match &mut ready {
             Ok(ready) => ready.call().await,
-            Err(reasons) => (ChildEnd::Refused(reasons), Report::default()),
+            Err(reasons) => (ChildEnd::Refused(std::mem::take(reasons)), Report::default()),
         };
-        line.tell(&Up::End(Box::new(End { outcome, report, used: recorder.lines() })))
+        // A guest that ended in the middle of a line and did not flush has still written it.
+        let _ = io::stdout().flush();
+        line.tell(&Up::End(Box::new(End { outcome, report, used: recorder.lines() })))?;
+        platform::leave(0)
     })
 }
 
@@ -188,7 +189,7 @@ fn context(request: &Request, grants: &Grants, guard: &FileGuard) -> wasmtime::R
 }
 
 impl Ready {
-    async fn call(mut self) -> (ChildEnd, Report) {
+    async fn call(&mut self) -> (ChildEnd, Report) {
         let left = self.until.saturating_duration_since(Instant::now());
         let done = tokio::time::timeout(left, Self::enter(&self.request, &self.component, &mut self.store)).await;
         let outcome = match done {

@@ -254,6 +254,9 @@ impl Tree {
     /// # Errors
     /// Something is still alive 10 seconds after it was killed, or the cgroup cannot be used.
     pub async fn terminate(&self, grace: Duration) -> Result<(), TreeError> {
+        if self.is_empty()? {
+            return Ok(());
+        }
         if !grace.is_zero() {
             match &self.follower {
                 Follower::Cgroup(cgroup) => cgroup.signal(Signal::TERM)?,
@@ -306,7 +309,7 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        if !self.released {
+        if !self.released && !matches!(self.is_empty(), Ok(true)) {
             let _ = self.kill();
             if let Follower::Cgroup(cgroup) = &self.follower {
                 cgroup.settle(DROPPED_WITHIN);
