@@ -2,12 +2,14 @@
 //!
 //! Owns the cache directory and its key. An entry is used only if its MAC is right for this component, this compiler,
 //! this engine and this processor, checked on the very bytes that are then handed to the child. A bad entry is deleted
-//! and made anew, with a log line. It never takes compiled code from anywhere else.
+//! and made anew, with a log line. It never takes compiled code from anywhere else. What was used a moment ago is held in
+//! sealed memory, bounded, until [`Cache::drop_unused`] lets it go.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use orderly_model::limits::COMPONENT_MAX_BYTES;
 use orderly_signing::verify::Plugin;
@@ -18,8 +20,10 @@ use crate::{engine, platform};
 
 mod compile;
 mod entry;
+mod recent;
 
 use entry::{Directory, Name};
+use recent::Recent;
 
 /// Native code of one verified component, in a sealed memory file.
 #[derive(Clone, Debug)]
@@ -46,6 +50,8 @@ pub struct Cache {
     engine: Digest,
     /// The compiler that was hashed last. Held for copies only, never over an await.
     compiler: Mutex<Option<(Identity, Digest)>>,
+    /// What was used a moment ago. Held for a look only, never over an await.
+    recent: Mutex<Recent>,
     /// One compilation at a time: it takes a whole processor, and two of the same component would be one too many.
     compiling: tokio::sync::Mutex<()>,
 }
@@ -71,8 +77,18 @@ impl Cache {
             directory: Directory::open(directory)?,
             engine: engine::identity(),
             compiler: Mutex::default(),
+            recent: Mutex::default(),
             compiling: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// The native code of `plugin`, where the program `compiler` has made it before. The component's bytes are not needed:
+    /// the MAC says that the code was made of the component with this digest, and the plugin is vouched for by it.
+    ///
+    /// # Errors
+    /// The compiler or the cache cannot be read. A bad entry is none, and gone afterwards.
+    pub fn lookup(&self, plugin: &Verified<Plugin>, compiler: &Path) -> Result<Option<Compiled>, CompileError> {
+        self.find(&self.name(plugin.component, compiler)?, plugin.component)
     }
 
     /// The native code of `plugin`, made with the program `compiler` where it is not there yet.
@@ -89,23 +105,45 @@ impl Cache {
         compiler: &Path,
     ) -> Result<Compiled, CompileError> {
         let name = self.name(plugin.component, compiler)?;
-        if let Some(code) = self.directory.load(&name)? {
-            return Ok(Compiled { code: Arc::new(code), component: plugin.component });
+        if let Some(compiled) = self.find(&name, plugin.component)? {
+            return Ok(compiled);
         }
         let _one = self.compiling.lock().await;
-        if let Some(code) = self.directory.load(&name)? {
-            return Ok(Compiled { code: Arc::new(code), component: plugin.component });
+        if let Some(compiled) = self.find(&name, plugin.component)? {
+            return Ok(compiled);
         }
         if component.len() > COMPONENT_MAX_BYTES || Digest::of(component) != plugin.component {
             return Err(CompileError::OtherBytes);
         }
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let code = compile::compile(component, compiler).await?;
         self.directory.store(&name, &code)?;
         tracing::info!(plugin.name = %plugin.name, plugin.version = %plugin.version, code.bytes = code.len(),
             took_ms = started.elapsed().as_millis() as u64, "compiled a plugin");
-        let code = platform::memfd::sealed("orderly-code", &[&code]).map_err(CompileError::Memory)?;
-        Ok(Compiled { code: Arc::new(code), component: plugin.component })
+        let sealed = platform::memfd::sealed("orderly-code", &[&code]).map_err(CompileError::Memory)?;
+        Ok(self.held(name, sealed, code.len() as u64, plugin.component))
+    }
+
+    /// Lets go of compiled code that was not used for `unused`, which stays in the directory; says whether some is held
+    /// still, so that this should be called again.
+    pub fn drop_unused(&self, unused: Duration) -> bool {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).drop_unused(unused, Instant::now())
+    }
+
+    fn find(&self, name: &Name, component: Digest) -> Result<Option<Compiled>, CompileError> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).find(name, Instant::now());
+        if let Some(code) = recent {
+            return Ok(Some(Compiled { code, component }));
+        }
+        let loaded = self.directory.load(name)?;
+        Ok(loaded.map(|(code, bytes)| self.held(name.clone(), code, bytes, component)))
+    }
+
+    fn held(&self, name: Name, code: OwnedFd, bytes: u64, component: Digest) -> Compiled {
+        let code = Arc::new(code);
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.hold(name, Arc::clone(&code), bytes, Instant::now());
+        Compiled { code, component }
     }
 
     fn name(&self, component: Digest, compiler: &Path) -> Result<Name, CompileError> {

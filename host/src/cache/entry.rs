@@ -23,7 +23,7 @@ const KEY_FILE: &str = "mac.key";
 const ENTRY_MAX_BYTES: u64 = 512 * 1024 * 1024;
 
 /// The name of an entry: for which component, made by what, for what.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Name {
     component: Digest,
     text: String,
@@ -150,19 +150,19 @@ impl Directory {
         Some(mac)
     }
 
-    /// The code of the entry in a sealed memory file; nothing where there is none, or it was bad and is gone now.
-    pub(super) fn load(&self, name: &Name) -> Result<Option<OwnedFd>, CompileError> {
+    /// The code of the entry in a sealed memory file, and its size in bytes; nothing where there is none, or it was bad and
+    /// is gone now.
+    pub(super) fn load(&self, name: &Name) -> Result<Option<(OwnedFd, u64)>, CompileError> {
         let reason = match self.open_file(&name.file, 0o400) {
             Err(Bad::Missing) => return Ok(None),
             Err(Bad::Io(error)) => return Err(self.fault("open", &name.file)(error)),
             Err(Bad::Unsafe(reason)) => reason,
             Ok(file) => {
-                let mut bytes = Vec::new();
-                file.take(ENTRY_MAX_BYTES).read_to_end(&mut bytes).map_err(self.fault("read", &name.file))?;
+                let bytes = read(file).map_err(self.fault("read", &name.file))?;
                 match self.checked(name, &bytes) {
                     Ok(code) => {
                         return platform::memfd::sealed("orderly-code", &[code])
-                            .map(Some)
+                            .map(|sealed| Some((sealed, code.len() as u64)))
                             .map_err(CompileError::Memory);
                     }
                     Err(reason) => reason.to_owned(),
@@ -201,6 +201,14 @@ impl Directory {
         }
         Ok(())
     }
+}
+
+/// All bytes of an entry, read at once; nothing of what goes on behind the largest one, whose MAC is wrong then.
+fn read(file: File) -> io::Result<Vec<u8>> {
+    let size = file.metadata()?.len().min(ENTRY_MAX_BYTES);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default().saturating_add(1));
+    file.take(ENTRY_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Why a file is not used.

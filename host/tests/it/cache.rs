@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use orderly_host::cache::Cache;
 use orderly_host::error::CompileError;
@@ -57,8 +58,34 @@ async fn an_entry_is_private_and_used_again() {
     let made = std::fs::metadata(&entry).unwrap().modified().unwrap();
     // What is there needs no bytes of the component.
     let plugin = verified(&component);
-    Cache::open(&place.cache()).unwrap().get(&plugin, &[], compiler()).await.unwrap();
+    let cache = Cache::open(&place.cache()).unwrap();
+    assert_eq!(cache.lookup(&plugin, compiler()).unwrap().unwrap().component(), plugin.component);
+    cache.get(&plugin, &[], compiler()).await.unwrap();
     assert_eq!(std::fs::metadata(&entry).unwrap().modified().unwrap(), made);
+}
+
+#[tokio::test]
+async fn code_that_was_checked_is_used_again_without_the_disk_until_nobody_uses_it() {
+    let place = place();
+    let component = plain("(i32.const 128)");
+    let (plugin, _) = place.compiled(&component).await;
+    let [entry] = entries(&place).try_into().unwrap();
+    let cache = Cache::open(&place.cache()).unwrap();
+    assert!(cache.lookup(&plugin, compiler()).unwrap().is_some());
+    // Checked and sealed before, so what becomes of the file does not matter.
+    write(&entry, b"poison");
+    assert!(cache.lookup(&plugin, compiler()).unwrap().is_some());
+    assert!(cache.drop_unused(Duration::from_secs(3_600)), "it was used just now");
+    assert!(!cache.drop_unused(Duration::ZERO));
+    assert!(cache.lookup(&plugin, compiler()).unwrap().is_none() && !entry.exists(), "from the disk, and found bad");
+}
+
+#[tokio::test]
+async fn what_was_never_compiled_is_not_found() {
+    let place = place();
+    let cache = Cache::open(&place.cache()).unwrap();
+    assert!(cache.lookup(&verified(b"never compiled"), compiler()).unwrap().is_none());
+    assert!(cache.lookup(&verified(b"never compiled"), Path::new("/no/such/compiler")).is_err());
 }
 
 #[tokio::test]
