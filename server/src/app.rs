@@ -91,6 +91,7 @@ pub(crate) async fn start(
     let tls = gateway::tls(&keys, &shutdown.accepting, move || keys::open(&data_dir, &public_names))?;
     let blobs = Blobs::open(config.data_dir.join("blobs"), store.clone())?;
     let trust = Trust::load(store.clone(), Arc::clone(&keys.dispatch)).await?;
+    trust.follow(&shutdown.dispatching);
     let listener =
         TcpListener::bind(config.listen).await.map_err(|source| AppError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().map_err(|source| AppError::Listen { address: config.listen, source })?;

@@ -114,6 +114,12 @@ impl Store {
         }
     }
 
+    /// Whether other servers may write to the same database.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
     /// Hands a change to the writer and waits until it is committed.
     async fn change(&self, change: Change) -> Result<Answer, StoreError> {
         let (reply, answer) = oneshot::channel();

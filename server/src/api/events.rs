@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Path;
 use axum::response::IntoResponse;
@@ -21,6 +22,9 @@ use crate::view;
 
 /// Events between the store and a client's connection.
 const WINDOW: usize = 64;
+
+/// How often the store is looked at while nothing is heard: instances of another server's links are heard by that server only.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Tasks read at once.
 const PAGE: i64 = 500;
@@ -79,27 +83,39 @@ async fn feed(
         }
     }
     // As old as the row is: what came since is with the listener.
-    client.send(Arc::new(live::counts(&row))).await.ok()?;
+    let mut counted = Arc::new(live::counts(&row));
+    client.send(Arc::clone(&counted)).await.ok()?;
     if row.finished_ms.is_some() {
         return client.send(Arc::new(live::end(&row))).await.ok();
     }
     loop {
         let event = tokio::select! {
             event = listener.next() => event,
+            () = tokio::time::sleep(LOOK) => {
+                if live::counts(&api.store.invocation(&row.uid).await.ok()??) == *counted {
+                    continue;
+                }
+                Arc::new(InvocationEvent::Lagged)
+            }
             () = client.closed() => return None,
         };
+        if matches!(*event, InvocationEvent::Counts { .. }) {
+            counted = Arc::clone(&event);
+        }
         let lagged = matches!(*event, InvocationEvent::Lagged);
         let ended = matches!(*event, InvocationEvent::End { .. });
         client.send(event).await.ok()?;
         if ended {
             return Some(());
         }
-        // The end may be among what was missed.
-        if lagged
-            && let Some(now) = api.store.invocation(&row.uid).await.ok()?
-            && now.finished_ms.is_some()
-        {
-            return client.send(Arc::new(live::end(&now))).await.ok();
+        if lagged {
+            let now = api.store.invocation(&row.uid).await.ok()??;
+            counted = Arc::new(live::counts(&now));
+            client.send(Arc::clone(&counted)).await.ok()?;
+            // The end may be among what was missed.
+            if now.finished_ms.is_some() {
+                return client.send(Arc::new(live::end(&now))).await.ok();
+            }
         }
     }
 }

@@ -5,5 +5,6 @@ mod enrolment;
 mod invocations;
 mod latency;
 mod links;
+mod live;
 mod plugins;
 mod requests;
