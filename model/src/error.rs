@@ -65,6 +65,42 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// A place in a text that people write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+impl Position {
+    /// Where a text starts.
+    pub const START: Self = Self { line: 1, column: 1 };
+
+    /// The place of a byte offset; of the end where it is past it.
+    pub fn of(text: &str, offset: usize) -> Self {
+        Self::START.after(text.get(..offset).unwrap_or(text))
+    }
+
+    /// The place right after `text`, which starts here.
+    pub(crate) fn after(self, text: &str) -> Self {
+        match text.rfind('\n') {
+            None => Self { line: self.line, column: self.column + text.chars().count() },
+            Some(newline) => Self {
+                line: self.line + text.matches('\n').count(),
+                column: 1 + text.get(newline + 1..).unwrap_or_default().chars().count(),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "line {}, column {}", self.line, self.column)
+    }
+}
+
 /// Serialises by `Display` and deserialises by `FromStr`, so that serde has no second door.
 macro_rules! serde_by_text {
     ($type:ty) => {
@@ -87,6 +123,14 @@ pub(crate) use serde_by_text;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_count_lines_and_characters() {
+        let text = "é{{\n\nab";
+        assert_eq!(Position::of(text, 2), Position { line: 1, column: 2 });
+        assert_eq!(Position::of(text, 6), Position { line: 3, column: 1 });
+        assert_eq!(Position::of(text, 99).to_string(), "line 3, column 3");
+    }
 
     #[test]
     fn says_what_where_and_why_and_stays_printable() {

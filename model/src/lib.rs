@@ -5,7 +5,7 @@
 //! a policy: it says what a policy means, and `orderly-host` and the agent enforce it.
 //!
 //! Modules, each of which imports only modules before it: `error`, `id`, `limits`, `name`,
-//! `pattern`, `instance`, `effect`, `selector`, `capability`, `parameter`, `plugin`, `policy`, `grant`,
+//! `pattern`, `instance`, `effect`, `selector`, `capability`, `parameter`, `template`, `plugin`, `policy`, `grant`,
 //! `report`, `task`, `invocation`.
 
 pub mod capability;
@@ -24,6 +24,7 @@ pub mod policy;
 pub mod report;
 pub mod selector;
 pub mod task;
+pub mod template;
 
 pub use orderly_signing::digest::Digest;
 pub use orderly_signing::instance::InstanceId;

@@ -5,6 +5,10 @@
 pub const SCRIPT_STORED_MAX_BASE64_BYTES: usize = 18 * 1024;
 /// Base64 bytes of a script that is run without being stored: Cloud Assistant's limit for RunCommand.
 pub const SCRIPT_RUN_MAX_BASE64_BYTES: usize = 24 * 1024;
+/// Base64 bytes of a file that travels with its order: Cloud Assistant's limit for SendFile.
+pub const UPLOAD_MAX_BASE64_BYTES: usize = 32 * 1024;
+/// Most that a server may set any of these three limits to, in Base64 bytes.
+pub const CONTENT_LIMIT_MAX_BASE64_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of content that travel inside an offer; larger content is fetched by digest.
 pub const CONTENT_INLINE_MAX_BYTES: usize = 64 * 1024;
 /// Bytes of a script that Orderly's own API takes. Above Cloud Assistant's, as content may be fetched by digest.
@@ -44,6 +48,9 @@ pub const PARAMETER_ALLOWED_MAX: usize = 100;
 pub const SUMMARY_MAX_BYTES: usize = 200;
 /// Most bytes of a regular expression that people write (parameters, arguments).
 pub const PATTERN_MAX_BYTES: usize = 256;
+
+/// Most bytes of a launcher, as the signed order has it: Cloud Assistant's 1 KB.
+pub const LAUNCHER_MAX_BYTES: usize = orderly_signing::order::MAX_LAUNCHER_BYTES;
 
 /// Most bytes of a plugin's component.
 pub const COMPONENT_MAX_BYTES: usize = 64 * 1024 * 1024;

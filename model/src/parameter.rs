@@ -1,6 +1,7 @@
 //! Parameters of commands: what a command declares, and what a caller gives. Owns the rules of
-//! values; substitution in scripts and passing to plugins are done elsewhere with what
-//! [`resolve`] returns.
+//! values; `template` puts [`Values`] into scripts, and plugins get what [`resolve`] returns.
+
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,8 @@ use crate::error::is_deceptive;
 use crate::limits::{PARAMETER_ALLOWED_MAX, PARAMETER_VALUE_MAX_BYTES, PARAMETERS_MAX, SUMMARY_MAX_BYTES};
 use crate::name::ParameterName;
 use crate::pattern::Pattern;
+
+pub use values::Values;
 
 /// How a value is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -36,7 +39,7 @@ pub struct ParameterSpec {
     /// One line for people, at most 200 bytes.
     #[serde(default)]
     pub description: String,
-    /// The value where none is given; without it the parameter is required.
+    /// The value where none is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
     /// What the whole value must match.
@@ -45,6 +48,22 @@ pub struct ParameterSpec {
     /// Where not empty, the only values accepted; at most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<String>,
+    /// Whether a value must be given where there is no default. One that is not required, not given and without a default is
+    /// empty, which its pattern and its allowed values do not judge (Cloud Assistant's rule for what is left out).
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub required: bool,
+    /// Whether the value is a secret: never shown, never text in a script, without a default and a list of allowed values,
+    /// which would both be public. Plugins take none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(required: &bool) -> bool {
+    *required
 }
 
 /// Something wrong with a parameter, declared or given.
@@ -75,6 +94,9 @@ pub enum ParameterProblem {
         /// How long it is.
         bytes: usize,
     },
+    /// The value holds a zero byte, which no environment variable and no script can carry.
+    #[error("has a value with a zero byte")]
+    ZeroByte,
     /// The value is not written as its kind is.
     #[error("must be {expected}")]
     Kind {
@@ -99,9 +121,26 @@ pub enum ParameterProblem {
         /// How many there are.
         count: usize,
     },
-    /// Two parameters of a command have this name.
-    #[error("is declared twice")]
+    /// Two parameters of a command have this name, or one differs from it in capitals only.
+    #[error("is declared twice; capitals make no difference")]
     Twice,
+    /// Two values were given under names that differ in capitals only.
+    #[error("is given twice; capitals make no difference")]
+    GivenTwice,
+    /// Two parameters would be the same environment variable.
+    #[error("would be the same variable `{variable}` as `{other}`: rename one of them")]
+    SameVariable {
+        /// The variable.
+        variable: String,
+        /// The other parameter.
+        other: String,
+    },
+    /// It is secret and declares a value.
+    #[error("is secret, so it can have neither a default nor allowed values: whoever sees the command would see them")]
+    SecretDeclared,
+    /// It is no text, and may be left out without a default.
+    #[error("may be left out, so it needs a default: the empty text is no value of its kind")]
+    EmptyKind,
     /// The description is longer than 200 bytes or more than one line.
     #[error("has a description that is not one line of at most {SUMMARY_MAX_BYTES} bytes")]
     Description,
@@ -127,6 +166,21 @@ fn names(list: &[String]) -> String {
 }
 
 impl ParameterSpec {
+    /// A parameter of which only the name is known: any text, empty where it is left out. What a script's own placeholders
+    /// declare where nothing else does.
+    pub fn implied(name: ParameterName) -> Self {
+        Self {
+            name,
+            kind: ParameterKind::Text,
+            description: String::new(),
+            default: None,
+            pattern: None,
+            allowed: Vec::new(),
+            required: false,
+            secret: false,
+        }
+    }
+
     /// Checks one value.
     ///
     /// # Errors
@@ -143,6 +197,9 @@ impl ParameterSpec {
     fn check_form(&self, value: &str) -> Result<(), ParameterProblem> {
         if value.len() > PARAMETER_VALUE_MAX_BYTES {
             return Err(ParameterProblem::TooLong { bytes: value.len() });
+        }
+        if value.contains('\0') {
+            return Err(ParameterProblem::ZeroByte);
         }
         match self.kind {
             ParameterKind::Text => {}
@@ -170,6 +227,16 @@ impl ParameterSpec {
         }
         if self.allowed.len() > PARAMETER_ALLOWED_MAX {
             problems.push(ParameterProblem::TooManyAllowed);
+        }
+        if !self.required && self.default.is_none() && self.kind != ParameterKind::Text {
+            problems.push(ParameterProblem::EmptyKind);
+        }
+        if self.secret {
+            // What is declared is not looked at further: the fault would repeat it.
+            if self.default.is_some() || !self.allowed.is_empty() {
+                problems.push(ParameterProblem::SecretDeclared);
+            }
+            return problems;
         }
         let mut declared = |value: &String, checked: Result<(), ParameterProblem>| {
             if let Err(problem) = checked {
@@ -203,113 +270,33 @@ pub fn check_specs(specs: &[ParameterSpec]) -> Vec<ParameterFault> {
     faults
 }
 
-/// The value of every declared parameter: given, else its default.
+/// Checks that each parameter has an environment variable of its own.
+pub fn check_variables(specs: &[ParameterSpec]) -> Vec<ParameterFault> {
+    let mut seen: BTreeMap<String, &ParameterName> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for spec in specs {
+        let variable = spec.name.variable().to_string();
+        match seen.insert(variable.clone(), &spec.name) {
+            Some(other) if *other != spec.name => {
+                let problem = ParameterProblem::SameVariable { variable, other: other.to_string() };
+                faults.push(ParameterFault { name: spec.name.to_string(), problem });
+            }
+            _ => {}
+        }
+    }
+    faults
+}
+
+/// The value of every declared parameter of a plugin, by the name that the plugin declares: given, else its default.
 ///
 /// # Errors
-/// All faults at once: undeclared, missing, too long, not as declared, too many.
+/// As [`Values::resolve`].
 pub fn resolve(
     specs: &[ParameterSpec],
     given: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, Vec<ParameterFault>> {
-    let mut faults = Vec::new();
-    let mut values = BTreeMap::new();
-    if given.len() > PARAMETERS_MAX {
-        let name = given.keys().next_back().cloned().unwrap_or_default();
-        faults.push(ParameterFault { name, problem: ParameterProblem::TooMany { count: given.len() } });
-    }
-    for name in given.keys() {
-        if !specs.iter().any(|spec| spec.name.as_str() == name) {
-            let known = specs.iter().map(|spec| spec.name.to_string()).collect();
-            faults.push(ParameterFault { name: name.clone(), problem: ParameterProblem::Undeclared { known } });
-        }
-    }
-    for spec in specs {
-        let name = spec.name.as_str();
-        let checked = match (given.get(name), &spec.default) {
-            (Some(value), _) | (None, Some(value)) => spec.check_value(value).map(|()| value),
-            (None, None) => Err(ParameterProblem::Missing),
-        };
-        match checked {
-            Ok(value) => drop(values.insert(name.to_owned(), value.clone())),
-            Err(problem) => faults.push(ParameterFault { name: name.to_owned(), problem }),
-        }
-    }
-    if faults.is_empty() { Ok(values) } else { Err(faults) }
+    Values::resolve(specs, given).map(Values::into_texts)
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn spec(text: &str) -> ParameterSpec {
-        serde_json::from_str(text).unwrap()
-    }
-
-    fn given(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    fn specs() -> Vec<ParameterSpec> {
-        vec![
-            spec(r#"{"name":"path"}"#),
-            spec(r#"{"name":"warn","kind":"integer","default":"80","pattern":"[0-9]{1,2}|100"}"#),
-            spec(r#"{"name":"deep","kind":"boolean","default":"false"}"#),
-            spec(r#"{"name":"mode","default":"fast","allowed":["fast","full"]}"#),
-        ]
-    }
-
-    #[test]
-    fn defaults_fill_what_is_not_given() {
-        let values = resolve(&specs(), &given(&[("path", ""), ("warn", "100")])).unwrap();
-        assert_eq!(values, given(&[("path", ""), ("warn", "100"), ("deep", "false"), ("mode", "fast")]));
-    }
-
-    #[test]
-    fn all_faults_at_once() {
-        let faults =
-            resolve(&specs(), &given(&[("warn", "101"), ("deep", "yes"), ("mode", "slow"), ("wrn", "1")])).unwrap_err();
-        let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            texts,
-            [
-                "parameter `wrn` is not declared by the command, which takes `path`, `warn`, `deep`, `mode`",
-                "parameter `path` is required: give it a value",
-                "parameter `warn` must match `[0-9]{1,2}|100` as a whole",
-                "parameter `deep` must be `true` or `false`",
-                "parameter `mode` must be one of `fast`, `full`",
-            ]
-        );
-    }
-
-    #[test]
-    fn limits_hold_at_their_edges() {
-        let text = [spec(r#"{"name":"a"}"#)];
-        assert!(resolve(&text, &given(&[("a", &"x".repeat(PARAMETER_VALUE_MAX_BYTES))])).is_ok());
-        let faults = resolve(&text, &given(&[("a", &"x".repeat(PARAMETER_VALUE_MAX_BYTES + 1))])).unwrap_err();
-        assert_eq!(faults[0].problem, ParameterProblem::TooLong { bytes: PARAMETER_VALUE_MAX_BYTES + 1 });
-        let many: BTreeMap<_, _> = (0..21).map(|n| (format!("p{n}"), String::new())).collect();
-        let faults = resolve(&[], &many).unwrap_err();
-        assert!(faults.iter().any(|fault| fault.problem == ParameterProblem::TooMany { count: 21 }));
-        let number = spec(r#"{"name":"n","kind":"integer"}"#);
-        for good in ["0", "-1", "2147483647", "-2147483648"] {
-            assert!(number.check_value(good).is_ok(), "{good}");
-        }
-        for bad in ["", "+1", "01", "-0", "1.0", "2147483648", " 1", "0x1"] {
-            assert!(number.check_value(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn declarations_are_checked() {
-        assert_eq!(check_specs(&specs()), []);
-        let twice = [spec(r#"{"name":"a"}"#), spec(r#"{"name":"a","kind":"integer","default":"x"}"#)];
-        let problems: Vec<_> = check_specs(&twice).into_iter().map(|fault| fault.problem).collect();
-        assert!(matches!(&problems[..], [ParameterProblem::Twice, ParameterProblem::Declared { .. }]), "{problems:?}");
-        let allowed = [spec(r#"{"name":"a","allowed":["x","y"],"default":"z","pattern":"[xz]"}"#)];
-        assert_eq!(check_specs(&allowed).len(), 2);
-        let many: Vec<_> = (0..21).map(|n| spec(&format!(r#"{{"name":"p{n}"}}"#))).collect();
-        assert_eq!(check_specs(&many).len(), 1);
-        assert!(serde_json::from_str::<ParameterSpec>(r#"{"name":"a","secret":true}"#).is_err());
-    }
-}
+mod tests;

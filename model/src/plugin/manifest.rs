@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::fault::{ManifestErrors, ManifestFault, position};
+use super::fault::{ManifestErrors, ManifestFault};
 use super::wit::{WIT_SUPPORTED, WitVersion};
 use crate::capability::{Capabilities, CapabilityTable};
-use crate::error::{ParseError, Shown, is_deceptive};
+use crate::error::{ParseError, Position, Shown, is_deceptive};
 use crate::limits::{
     MANIFEST_MAX_BYTES, OUTPUT_KEPT_MAX_BYTES, PLUGIN_MEMORY_DEFAULT_MB, PLUGIN_MEMORY_MAX_MB, SUMMARY_MAX_BYTES,
     TIMEOUT_DEFAULT_S, TIMEOUT_MAX_S, TIMEOUT_MIN_S,
@@ -121,7 +121,7 @@ impl Reader<'_> {
     }
 
     fn add_at(&mut self, offset: usize, key: &str, problem: &str, mend: &str) {
-        let (line, column) = position(self.text, offset);
+        let Position { line, column } = Position::of(self.text, offset);
         let fault = ManifestFault { line, column, key: key.into(), problem: problem.into(), mend: mend.into() };
         self.faults.push((offset, fault));
     }
@@ -298,6 +298,14 @@ impl Reader<'_> {
             // The last of that name: for a name that is there twice, the second.
             let index = specs.iter().rposition(|spec| spec.name.as_str() == fault.name).unwrap_or_default();
             self.add(&format!("parameters[{index}]"), &fault.to_string(), "");
+        }
+        for (index, spec) in specs.iter().enumerate().filter(|(_, spec)| spec.secret) {
+            let problem = format!("parameter `{}` is secret, but plugins get their parameters in the clear", spec.name);
+            self.add(
+                &format!("parameters[{index}].secret"),
+                &problem,
+                "let the plugin read a file that holds the secret",
+            );
         }
         Some(Some(specs))
     }

@@ -43,6 +43,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "selector",
             "capability",
             "parameter",
+            "template",
             "plugin",
             "policy",
             "grant",

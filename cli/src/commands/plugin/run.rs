@@ -130,6 +130,8 @@ pub(super) fn spec(described: &DescribedParameter) -> Result<ParameterSpec, Fail
         default: described.default.clone(),
         pattern: described.pattern.as_deref().map(str::parse).transpose().or_usage(failed)?,
         allowed: described.allowed.clone(),
+        required: true,
+        secret: false,
     })
 }
 

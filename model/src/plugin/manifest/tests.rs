@@ -171,8 +171,17 @@ fn faults_of_parameters_are_told_together() {
     let text = GOOD.to_owned()
         + "[[parameters]]\nname = \"warn-percent\"\n\n[[parameters]]\nname = \"x\"\nallowed = [\"a\"]\ndefault = \"b\"\n";
     assert_snapshot!(faults(&text), @r#"
-    plugin.toml:36:1: `parameters[1]`: parameter `warn-percent` is declared twice
+    plugin.toml:36:1: `parameters[1]`: parameter `warn-percent` is declared twice; capitals make no difference
     plugin.toml:39:1: `parameters[2]`: parameter `x` declares the value "b", which must be one of `a`
+    "#);
+}
+
+#[test]
+fn a_plugin_takes_no_secret() {
+    let text = GOOD.to_owned() + "[[parameters]]\nname = \"token\"\nsecret = true\n";
+    assert_snapshot!(faults(&text), @r#"
+    plugin.toml:38:10: `parameters[1].secret`: parameter `token` is secret, but plugins get their parameters in the clear
+      hint: let the plugin read a file that holds the secret
     "#);
 }
 
