@@ -5,7 +5,7 @@
 //! a policy: it says what a policy means, and `orderly-host` and the agent enforce it.
 //!
 //! Modules, each of which imports only modules before it: `error`, `id`, `limits`, `name`,
-//! `pattern`, `instance`, `effect`, `selector`, `capability`, `parameter`, `template`, `plugin`, `policy`, `grant`,
+//! `schedule`, `pattern`, `instance`, `effect`, `selector`, `capability`, `parameter`, `template`, `plugin`, `policy`, `grant`,
 //! `report`, `task`, `invocation`.
 
 pub mod capability;
@@ -22,6 +22,7 @@ pub mod pattern;
 pub mod plugin;
 pub mod policy;
 pub mod report;
+pub mod schedule;
 pub mod selector;
 pub mod task;
 pub mod template;

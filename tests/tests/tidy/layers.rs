@@ -37,6 +37,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "id",
             "limits",
             "name",
+            "schedule",
             "pattern",
             "instance",
             "effect",

@@ -1,0 +1,1 @@
+//! A series, case by case.

@@ -1,0 +1,1 @@
+//! A series in a world of restarts, crashes and clocks that jump.
