@@ -30,6 +30,7 @@ use crate::directory::Directory;
 use crate::identity::{self, Identity};
 use crate::journal::{self, Journal, JournalError};
 
+mod code;
 mod intake;
 mod receipts;
 mod recovery;
@@ -79,6 +80,8 @@ pub(crate) struct Desk {
     fetching: Semaphore,
     /// Opened at the first plugin: it costs memory that an agent without plugins need not have.
     compiled: RefCell<Option<Rc<Cache>>>,
+    /// Whether a task waits to let compiled code go.
+    letting_go: Cell<bool>,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
@@ -130,6 +133,7 @@ impl Desk {
             slots,
             fetching: Semaphore::new(1),
             compiled: RefCell::new(None),
+            letting_go: Cell::new(false),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
         })
@@ -218,14 +222,5 @@ impl Desk {
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-    }
-
-    /// The cache of compiled plugins.
-    fn compiled(&self) -> Result<Rc<Cache>, String> {
-        if let Some(cache) = &*self.compiled.borrow() {
-            return Ok(Rc::clone(cache));
-        }
-        let cache = Cache::open(&self.directory.path().join("compiled")).map_err(|error| crate::exec::chain(&error))?;
-        Ok(Rc::clone(self.compiled.borrow_mut().insert(Rc::new(cache))))
     }
 }

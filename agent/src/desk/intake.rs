@@ -174,7 +174,7 @@ impl Desk {
 
     /// Checks 6 to 8, with the content or the component at hand afterwards. A server can take its time with what it is
     /// asked for, so all checks that time, keyring or journal decide are made again behind a fetch.
-    async fn admit(&self, order: &Verified<Order>, mut offer: Offer) -> Result<Job, Refused> {
+    async fn admit(self: &Rc<Self>, order: &Verified<Order>, mut offer: Offer) -> Result<Job, Refused> {
         match &order.action {
             Action::Script(ScriptAction { content, content_bytes, .. }) => {
                 let mut admitted = self.gate(&self.state.borrow()).script(order, offer.content.as_deref())?;
@@ -192,6 +192,9 @@ impl Desk {
             }
             Action::Plugin { .. } => {
                 let admitted = self.gate(&self.state.borrow()).plugin(order, offer.plugin.as_ref())?;
+                if self.has_code(&admitted) {
+                    return Ok(Job::plugin(order, admitted));
+                }
                 let _one = self.fetching.acquire().await;
                 let (digest, bytes) = (admitted.plugin.component, admitted.component_bytes);
                 let fetched = self.artifacts.component(digest, bytes).await;

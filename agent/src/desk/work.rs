@@ -47,8 +47,8 @@ impl Job {
         Self::Script(Box::new(Script { action: admitted.action, content, account: admitted.account }))
     }
 
-    /// The job of a plugin order; the component has been fetched, and is read from the cache again when its turn comes:
-    /// tasks that wait hold none.
+    /// The job of a plugin order; its code or its component is at hand, and is looked for again when its turn comes: tasks
+    /// that wait hold none.
     pub(crate) fn plugin(order: &Verified<Order>, admitted: AdmittedPlugin) -> Self {
         let (timeout, output_bytes) = limits(&order.action);
         Self::Plugin(Box::new(Plugin { admitted, timeout, output_bytes }))
@@ -143,7 +143,7 @@ impl Desk {
         Some((effect, self.config.effects.as_ref()?.line(effect)))
     }
 
-    async fn run(&self, task: &Task) -> Outcome {
+    async fn run(self: &Rc<Self>, task: &Task) -> Outcome {
         let tree = match self.trees.create(&task.tree_name()) {
             Ok(tree) => tree,
             Err(error) => {
@@ -161,24 +161,16 @@ impl Desk {
                     script::run(script, tree, &halt, &mut live, started).await
                 }
                 Job::Plugin(plugin) => {
-                    let wanted = (plugin.admitted.plugin.component, plugin.admitted.component_bytes);
-                    let component = self.artifacts.component(wanted.0, wanted.1).await.map_err(|error| chain(&error));
-                    match component.and_then(|component| Ok((component, self.compiled()?))) {
-                        Ok((component, cache)) => {
-                            let place = plugin::Place {
-                                cache: &cache,
-                                wasmc: &self.config.wasmc,
-                                program: &self.program,
-                                facts: &self.facts,
-                                me: self.identity.id(),
-                                order: task.order,
-                            };
-                            plugin::run(plugin, &component, &place, &tree, &halt, &mut live).await
-                        }
-                        Err(reason) => {
-                            Outcome::without_run(TaskStatus::Error, Some(ResultCode::ExecutionException), reason)
-                        }
-                    }
+                    let place = plugin::Place {
+                        program: &self.program,
+                        facts: &self.facts,
+                        me: self.identity.id(),
+                        order: task.order,
+                    };
+                    let code = self.code(&plugin.admitted);
+                    let outcome = plugin::run(plugin, code, &place, &tree, &halt, &mut live).await;
+                    self.let_code_go_later();
+                    outcome
                 }
             }
         };

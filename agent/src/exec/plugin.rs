@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use orderly_host::cache::Cache;
+use orderly_host::cache::Compiled;
 use orderly_host::invoke::{Ended, PluginEnd, PluginRun, invoke};
 use orderly_host::limits::Limits;
 use orderly_host::platform::Tree;
@@ -57,10 +57,6 @@ pub(crate) struct Plugin {
 
 /// Where a plugin runs.
 pub(crate) struct Place<'a> {
-    /// Native code.
-    pub cache: &'a Cache,
-    /// The compiler.
-    pub wasmc: &'a Path,
     /// This program.
     pub program: &'a Path,
     /// What this instance is.
@@ -71,10 +67,11 @@ pub(crate) struct Place<'a> {
     pub order: Digest,
 }
 
-/// Runs the plugin, whose component's bytes these are, in this tree until it ends, its time is over, or `halt` is cancelled.
+/// Runs the plugin in this tree until it ends, its time is over, or `halt` is cancelled. `code` gives its native code, which
+/// may take its time, or says why there is none.
 pub(crate) async fn run(
     plugin: &Plugin,
-    component: &[u8],
+    code: impl Future<Output = Result<Compiled, String>>,
     place: &Place<'_>,
     tree: &Tree,
     halt: &CancellationToken,
@@ -83,15 +80,14 @@ pub(crate) async fn run(
     let started_ms = local_ms();
     let admitted = &plugin.admitted;
     let compiled = tokio::select! {
-        compiled = place.cache.get(&admitted.plugin, component, place.wasmc) => compiled,
+        compiled = code => compiled,
         () = halt.cancelled() => {
             return Outcome { started_ms: Some(started_ms), ..Outcome::without_run(TaskStatus::Terminated, None, "it was stopped while it was compiled") };
         }
     };
     let compiled = match compiled {
         Ok(compiled) => compiled,
-        Err(error) => {
-            let reason = format!("the plugin could not be compiled: {}", chain(&error));
+        Err(reason) => {
             return Outcome::without_run(TaskStatus::Error, Some(ResultCode::ExecutionException), reason);
         }
     };

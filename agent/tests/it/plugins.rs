@@ -167,3 +167,40 @@ async fn a_component_that_is_not_the_named_bytes_is_refused_and_one_that_is_gets
     let done = run(&fleet, &package, &[], |_| {}).await;
     assert_eq!(done.status(), "Error", "the component is cached now: {}", done.reason());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_compiled_code_the_component_is_neither_fetched_nor_read() {
+    let mut fleet = Fleet::new().await;
+    fleet.enrol().await;
+    // What it makes is no code, which shows in the plugin's process: whether that is reached is what is looked at.
+    let compiler = fleet.data().join("compiler");
+    std::fs::write(&compiler, "#!/bin/sh\nexec /bin/cat\n").unwrap();
+    std::fs::set_permissions(&compiler, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fleet.configure(&format!("wasmc = {compiler:?}"));
+    fleet.run().await;
+    let package = Package::new(b"component", READER);
+    fleet.server.with(|state| state.blobs.insert(Digest::of(b"component").to_string(), b"component".to_vec()));
+    for round in ["compiled", "held in memory", "read from the disk"] {
+        if round == "read from the disk" {
+            fleet.end().await;
+            fleet.run().await;
+        }
+        let done = run(&fleet, &package, &[], |_| {}).await;
+        assert!(done.reason().contains("the component cannot be loaded"), "{round}: {}", done.reason());
+        fleet.server.with(|state| state.blobs.clear());
+        let _ = std::fs::remove_dir_all(fleet.data().join("components"));
+    }
+    // Code that was tampered with is no code: then the bytes are needed again, and nobody has them any more.
+    fleet.end().await;
+    for entry in std::fs::read_dir(fleet.data().join("compiled")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "cwasm") {
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, b"poison").unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+        }
+    }
+    fleet.run().await;
+    let done = run(&fleet, &package, &[], |_| {}).await;
+    assert_eq!((done.status(), done.check()), ("Invalid", "content"), "{}", done.reason());
+}
