@@ -7,7 +7,8 @@
 //!   event + reading ─▶ apply ─▶ new state, actions ─▶ state is on disk ─▶ actions are carried out
 //! ```
 //!
-//! **The state is on disk before any action is carried out.** After a restart the caller restores it and tells by
+//! **The state is on disk before any action is carried out**, in one write with what the actions say is to be told (left
+//! out, waits, end): a crash then loses no word of it. After a restart the caller restores it and tells by
 //! [`Event::Restarted`] what became of the run that the state names; only the journal of runs knows that. A crash between
 //! disk and action is then a run that never started, and it is given out again with the same number.
 //!

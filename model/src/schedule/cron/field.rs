@@ -102,7 +102,7 @@ impl Item {
             Span::One(value) => (value, if self.step.is_some() { kind.max } else { value }),
             Span::Range(from, to) => (from, to),
         };
-        (from..=to).contains(&value) && (value - from) % self.step.unwrap_or(1) == 0
+        (from..=to).contains(&value) && (value - from).is_multiple_of(self.step.unwrap_or(1))
     }
 
     pub(super) fn bits(&self, kind: &Kind) -> Bits {
