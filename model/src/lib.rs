@@ -5,12 +5,13 @@
 //! a policy: it says what a policy means, and `orderly-host` and the agent enforce it.
 //!
 //! Modules, each of which imports only modules before it: `error`, `id`, `limits`, `name`,
-//! `schedule`, `pattern`, `instance`, `effect`, `selector`, `capability`, `parameter`, `template`, `plugin`, `policy`, `grant`,
-//! `report`, `task`, `invocation`.
+//! `schedule`, `pattern`, `instance`, `feature`, `effect`, `selector`, `capability`, `parameter`, `template`, `plugin`, `policy`, `grant`,
+//! `report`, `task`, `invocation`, `target`, `rollout`.
 
 pub mod capability;
 pub mod effect;
 pub mod error;
+pub mod feature;
 pub mod grant;
 pub mod id;
 pub mod instance;
@@ -22,8 +23,10 @@ pub mod pattern;
 pub mod plugin;
 pub mod policy;
 pub mod report;
+pub mod rollout;
 pub mod schedule;
 pub mod selector;
+pub mod target;
 pub mod task;
 pub mod template;
 

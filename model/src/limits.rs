@@ -33,7 +33,7 @@ pub const DELIVERY_DEADLINE_MAX_S: u32 = 7 * 24 * 60 * 60;
 
 /// Most instances of one invocation; what a target set of the signing crate holds at most is above it.
 pub const TARGETS_MAX: usize = 1_000_000;
-/// Most tags on one instance or in one selector.
+/// Most tags on one instance or in one list of tags that must all match.
 pub const TAGS_MAX: usize = 20;
 
 /// Most parameters of one command.

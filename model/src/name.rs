@@ -74,6 +74,21 @@ fn env_name(text: &str) -> Result<(), &'static str> {
     if ok { Ok(()) } else { Err("write 1-128 of A-Z, a-z, 0-9 and `_`, no digit first") }
 }
 
+fn group_name(text: &str) -> Result<(), &'static str> {
+    let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let ok = text.len() <= 64 && !text.is_empty() && !text.starts_with('-') && text.chars().all(rest);
+    if ok { Ok(()) } else { Err("write 1-64 of a-z, 0-9 and `-`, no `-` first") }
+}
+
+fn command_name(text: &str) -> Result<(), &'static str> {
+    // Words for people: it never becomes part of a path or of a command line.
+    if text.is_empty() || text.chars().count() > 128 || text.contains(is_deceptive) || text.trim() != text {
+        Err("write 1-128 characters without invisible characters and blanks at the ends")
+    } else {
+        Ok(())
+    }
+}
+
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident $check:ident $what:literal;)*) => { $(
         $(#[$doc])*
@@ -139,6 +154,10 @@ names! {
     TagValue tag_value "tag value";
     /// The name of a user of an operating system: POSIX's portable set, which is safe on Windows too. At most 64 bytes.
     UserName user_name "user name";
+    /// The name of a saved group of instances: `[a-z0-9][a-z0-9-]{0,63}`.
+    GroupName group_name "group name";
+    /// The name of a stored command: 1-128 characters on one line.
+    CommandName command_name "command name";
     /// The name of an environment variable. At most 128 bytes.
     EnvName env_name "environment variable";
 }
@@ -192,6 +211,10 @@ mod tests {
     fn users_and_variables() {
         good::<UserName>(&["root", "_apt", "www-data", "j.doe", "7up"]);
         bad::<UserName>(&["", "0", "1000", "-x", ".x", "x.", "a b", "a:b", "DOM\\u", "u@h", "a/b", &"a".repeat(65)]);
+        good::<GroupName>(&["web", "7-up"]);
+        bad::<GroupName>(&["", "-web", "Web", "a b", &"a".repeat(65)]);
+        good::<CommandName>(&["Restart the shop", "数据库", &"é".repeat(128)]);
+        bad::<CommandName>(&["", " a", "a\nb", "a\u{202e}b", &"a".repeat(129)]);
         good::<EnvName>(&["LANG", "_x", "a1"]);
         bad::<EnvName>(&["", "1A", "A=B", "A-B", "A B"]);
     }

@@ -1,6 +1,8 @@
 //! Which instances a request means by their tags. Owns parsing and matching; the store asks
 //! the same question in SQL.
 
+mod expression;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +10,8 @@ use std::str::FromStr;
 use crate::error::ParseError;
 use crate::limits::TAGS_MAX;
 use crate::name::{TagKey, TagValue};
+
+pub use expression::{SELECTOR_DEPTH_MAX, SELECTOR_MAX_BYTES, SELECTOR_TESTS_MAX, Selector, SelectorError, Term};
 
 /// The tags of an instance.
 pub type Tags = BTreeMap<TagKey, TagValue>;
