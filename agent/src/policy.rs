@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use orderly_host::platform::Trees;
 use orderly_model::capability::Capabilities;
 use orderly_model::effect::Effect;
 use orderly_model::grant::grants;
@@ -30,7 +31,7 @@ use crate::config::Effects;
 use crate::exec::account::{Account, AccountError};
 use crate::exec::chain;
 use crate::exec::plugin::AdmittedPlugin;
-use crate::exec::script::{AdmittedScript, supported};
+use crate::exec::script::{AdmittedScript, quota, supported};
 use crate::journal::Journal;
 
 /// An order is not followed.
@@ -89,6 +90,8 @@ pub(crate) struct Gate<'a> {
     pub local: &'a LocalPolicy,
     /// What exit codes may do here.
     pub effects: Option<&'a Effects>,
+    /// What process trees can be held to here.
+    pub trees: &'a Trees,
     /// What the kernel gives to box plugins in.
     pub sandbox: &'a Sandbox,
     /// The time, never behind the floor.
@@ -114,7 +117,6 @@ impl Gate<'_> {
             Action::File(_) | Action::Collect(_) => Some("moving files"),
             Action::Script(script) if !script.substitution.is_off() => Some("parameters"),
             Action::Script(ScriptAction { launcher: Some(_), .. }) => Some("a launcher"),
-            Action::Script(ScriptAction { resources: Some(_), .. }) => Some("limits on resources"),
             Action::Script(ScriptAction { container: Some(_), .. }) => Some("a container"),
             _ => None,
         };
@@ -150,6 +152,10 @@ impl Gate<'_> {
         if action.exit_effects {
             self.effects()?;
         }
+        self.trees.can_limit(&quota(action)).map_err(|reason| {
+            let reason = format!("the order limits what the script may use, which this instance cannot do: {reason}");
+            Refused::lacking(ResultCode::CommandNotApplicable, reason)
+        })?;
         Ok(AdmittedScript { action: action.clone(), account })
     }
 

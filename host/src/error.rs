@@ -117,6 +117,12 @@ pub enum TreeError {
         #[source]
         source: io::Error,
     },
+    /// The tree cannot be held to limits here.
+    #[error("a process tree cannot be limited here: {reason}")]
+    Limits {
+        /// What is lacking.
+        reason: String,
+    },
     /// The process table could not be read.
     #[error("cannot read the process table")]
     ProcessTable(#[source] io::Error),

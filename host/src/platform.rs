@@ -16,6 +16,7 @@ pub use linux::ended::{Ended, Exit, Usage};
 pub(crate) use linux::exec::{inherited, leave};
 pub use linux::memfd;
 pub use linux::process::ProcessIdentity;
+pub use linux::quota::{Hits, Quota};
 pub use linux::sandbox::{self, Closed, Plan, SandboxReport, UserChange};
 pub use linux::spawn::{Child, spawn, spawn_alone};
 pub use linux::spec::{Credentials, Executable, Resource, Spec, Stdin};

@@ -167,6 +167,7 @@ impl Desk {
             me: self.identity.id(),
             local: &self.config.policy,
             effects: self.config.effects.as_ref(),
+            trees: &self.trees,
             sandbox: &self.facts.sandbox,
             now_ms: effective_ms(local_ms(), state.journal.floor_ms()),
         }
@@ -249,7 +250,8 @@ impl Desk {
             now_ms,
             order.expires_ms,
         )];
-        records.extend(self.trees.planned(&task.tree_name()).map(|tree| journal::tree(digest, tree)));
+        records
+            .extend(self.trees.planned(&task.tree_name(), &task.job.quota()).map(|tree| journal::tree(digest, tree)));
         records.extend(raised(&state, order));
         records.push(report(
             &state.journal,

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use orderly_host::output::segments_max;
+use orderly_host::platform::Quota;
 use orderly_model::effect::Effect;
 use orderly_model::limits::OUTPUT_KEPT_MAX_BYTES;
 use orderly_model::limits::REPORT_MAX_BYTES;
@@ -59,6 +60,14 @@ impl Job {
         match self {
             Self::Script(script) => script.held(),
             Self::Plugin(_) => 0,
+        }
+    }
+
+    /// What its process tree is held to; a plugin's limits are its host's.
+    pub(crate) fn quota(&self) -> Quota {
+        match self {
+            Self::Script(script) => script::quota(&script.action),
+            Self::Plugin(_) => Quota::default(),
         }
     }
 
@@ -144,7 +153,7 @@ impl Desk {
     }
 
     async fn run(self: &Rc<Self>, task: &Task) -> Outcome {
-        let tree = match self.trees.create(&task.tree_name()) {
+        let tree = match self.trees.create_limited(&task.tree_name(), &task.job.quota()) {
             Ok(tree) => tree,
             Err(error) => {
                 return Outcome::without_run(TaskStatus::Error, Some(ResultCode::ExecutionException), chain(&error));
@@ -201,7 +210,7 @@ impl Desk {
     /// Where the tree could not be named beforehand it is written down now. It needs no sync: such a tree ends when
     /// this process does, and a machine that loses this record has lost the tree too.
     fn remember_tree(&self, order: Digest, tree: &orderly_host::platform::Tree) {
-        if self.trees.planned("x").is_some() {
+        if self.trees.planned("x", &Quota::default()).is_some() {
             return;
         }
         let record = journal::tree(order, tree.identity());

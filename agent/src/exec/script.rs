@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use orderly_host::output::{Keeper, Kept, pump};
-use orderly_host::platform::{Child, Ended, Exit, Spec, Stdin, Tree, memfd, spawn};
+use orderly_host::platform::{Child, Ended, Exit, Hits, Quota, Spec, Stdin, Tree, memfd, spawn};
 use orderly_model::limits::OUTPUT_KEPT_MAX_BYTES;
 use orderly_model::task::{ResultCode, TaskStatus};
 use orderly_signing::order::{ScriptAction, ScriptKind, Termination};
@@ -104,6 +104,16 @@ fn powershell() -> Option<&'static str> {
     POWERSHELL.into_iter().find(|path| Path::new(path).is_file())
 }
 
+/// What an order holds its script's process tree to.
+pub(crate) fn quota(action: &ScriptAction) -> Quota {
+    let Some(resources) = action.resources else { return Quota::default() };
+    Quota {
+        cpu_percent: resources.cpu_percent,
+        memory_bytes: resources.memory_mib.map(|mib| u64::from(mib) << 20),
+        processes: resources.processes,
+    }
+}
+
 /// Runs the script in this tree until it ends, its time is over, or it is halted. `started` is called once its
 /// process is there.
 pub(crate) async fn run(
@@ -125,9 +135,9 @@ pub(crate) async fn run(
     };
     started(&tree);
     let mut keeper = Keeper::new(script.output_bytes());
-    let end = watch(script, child, tree, halt, &mut keeper, live).await;
+    let (end, hits) = watch(script, child, tree, halt, &mut keeper, live).await;
     live.flush();
-    named(end, script, keeper.finish(), started_ms)
+    held_back(named(end, script, keeper.finish(), started_ms), hits, &quota(&script.action))
 }
 
 fn start(script: &Script, tree: &Tree) -> Result<Child, String> {
@@ -183,7 +193,7 @@ async fn watch(
     halt: &Halt<'_>,
     keeper: &mut Keeper,
     live: &mut Live,
-) -> End {
+) -> (End, Hits) {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let own = Pid::from_raw(child.pid()).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     let mut reading = Reading { pump: Box::pin(pump(&mut stdout, &mut stderr, u64::MAX, keeper, live)), over: false };
@@ -206,16 +216,18 @@ async fn watch(
     };
     if gone {
         reading.rest(LEFT_BEHIND_TIME).await;
+        let hits = tree.hits();
         // Where the script left nothing behind this only tidies up.
         tree.release();
-        return why;
+        return (why, hits);
     }
     let terminated = reading.beside(tree.terminate(halt.grace)).await;
     reading.rest(REST_TIME).await;
-    match terminated {
+    let end = match terminated {
         Ok(()) => why,
         Err(error) => End::Lost(chain(&error)),
-    }
+    };
+    (end, tree.hits())
 }
 
 /// Ends the script's own process and no other; says whether that is done.
@@ -282,5 +294,25 @@ fn named(end: End, script: &Script, output: Kept, started_ms: Option<i64>) -> Ou
         report: None,
         used: Vec::new(),
         started_ms,
+    }
+}
+
+/// Says where a failure came from a limit. A script that got along with it is not told off.
+fn held_back(outcome: Outcome, hits: Hits, quota: &Quota) -> Outcome {
+    match quota {
+        _ if outcome.status != TaskStatus::Failed => outcome,
+        Quota { memory_bytes: Some(bytes), .. } if hits.memory > 0 => {
+            let reason = format!("it needed more than the {} MiB of memory that the order gives it", bytes >> 20);
+            let (status, code) = (TaskStatus::Error, Some(ResultCode::MemoryLimit));
+            Outcome { status, code, reason: Some(reason), ..outcome }
+        }
+        Quota { processes: Some(most), .. } if hits.processes > 0 => {
+            let reason = format!(
+                "{} times a process or thread could not be started: the order gives it {most} at a time",
+                hits.processes
+            );
+            Outcome { reason: Some(reason), ..outcome }
+        }
+        _ => outcome,
     }
 }

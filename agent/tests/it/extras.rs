@@ -1,6 +1,6 @@
 //! What an order can say of a script besides what it is, and that the agent does just that.
 
-use orderly_signing::order::{Action, Order, ScriptAction};
+use orderly_signing::order::{Action, Order, Resources, ScriptAction};
 
 use crate::fleet::{Fleet, root, user};
 
@@ -118,4 +118,74 @@ async fn an_order_that_may_restart_is_refused_where_the_owner_or_the_instance_ca
     let done = fleet.outcome("exit 194", lets).await;
     assert_eq!((done.status(), done.receipt.code.as_deref()), ("Invalid", Some("CommandNotApplicable")));
     assert!(done.reason().contains("/no/such/program"), "{}", done.reason());
+}
+
+/// Whether limits can be tried here; says so where they cannot, having shown that they are refused then.
+async fn limited(fleet: &Fleet, test: &str) -> bool {
+    let tiny = Resources { cpu_percent: Some(100), memory_mib: Some(64), processes: Some(20) };
+    let done = fleet.outcome("true", |order| says(order, |script| script.resources = Some(tiny))).await;
+    if done.status() == "Success" {
+        return true;
+    }
+    assert_eq!((done.status(), done.receipt.code.as_deref()), ("Invalid", Some("CommandNotApplicable")));
+    println!("{test}: skipped, limits are refused here: {}", done.reason());
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_needs_more_memory_than_the_order_gives_is_ended_and_that_is_said() {
+    let fleet = Fleet::linked().await;
+    if !limited(&fleet, "memory").await {
+        return;
+    }
+    let memory = |order: &mut Order| {
+        says(order, |script| script.resources = Some(Resources { memory_mib: Some(32), ..Resources::default() }));
+    };
+    // `tail` keeps one endless line in memory.
+    let done = fleet.outcome("echo before; head -c 200M /dev/zero | tail", memory).await;
+    assert_eq!(done.receipt.code.as_deref(), Some("MemoryLimit"), "{} {}", done.status(), done.reason());
+    assert_eq!((done.status(), done.stdout().as_str()), ("Error", "before\n"));
+    assert!(done.reason().contains("32 MiB"), "{}", done.reason());
+    let done = fleet.outcome("head -c 4M /dev/zero | tail | wc -c", memory).await;
+    assert_eq!((done.status(), done.stdout().trim()), ("Success", "4194304"));
+    let done = fleet.outcome("head -c 200M /dev/zero | tail | wc -c", |_| {}).await;
+    assert_eq!((done.status(), done.stdout().trim()), ("Success", "209715200"), "without a limit");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_starts_more_processes_than_the_order_gives_cannot() {
+    let fleet = Fleet::linked().await;
+    if !limited(&fleet, "processes").await {
+        return;
+    }
+    let text = "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; echo never";
+    let done = fleet
+        .outcome(text, |order| {
+            says(order, |script| script.resources = Some(Resources { processes: Some(4), ..Resources::default() }));
+        })
+        .await;
+    assert_eq!((done.status(), done.stdout().as_str()), ("Failed", ""));
+    assert!(done.reason().contains("4 at a time"), "{}", done.reason());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_gets_no_more_processor_time_than_the_order_gives() {
+    let fleet = Fleet::linked().await;
+    if !limited(&fleet, "processor").await {
+        return;
+    }
+    // Two processes that would take two processors; what they get is what they themselves count.
+    let text = "for i in 1 2; do timeout 2 sh -c 'while :; do :; done' & done; wait; times | tail -1";
+    let done = fleet
+        .outcome(text, |order| {
+            says(order, |script| script.resources = Some(Resources { cpu_percent: Some(10), ..Resources::default() }));
+        })
+        .await;
+    let spent = done.stdout();
+    let seconds = |word: &str| -> f64 {
+        let (minutes, seconds) = word.trim_end_matches('s').split_once('m').unwrap();
+        minutes.parse::<f64>().unwrap() * 60.0 + seconds.parse::<f64>().unwrap()
+    };
+    let spent: f64 = spent.split_whitespace().map(seconds).sum();
+    assert!(spent < 1.0, "{spent} s of processor time in 2 s at a tenth of one processor");
 }

@@ -1,7 +1,7 @@
 //! Linux: `clone3`, pidfds, cgroup v2, Landlock, seccomp.
 //!
 //! Owns every system call that the crate makes by itself. Modules left to right, each imports only those before it:
-//! memfd · beneath · process · ready · ended · exec · spec · users · alarm · cgroup · supervise · tree · spawn · sandbox.
+//! memfd · beneath · process · ready · ended · exec · spec · users · alarm · cgroup · quota · supervise · tree · spawn · sandbox.
 
 pub(crate) mod alarm;
 pub(crate) mod beneath;
@@ -10,6 +10,7 @@ pub(crate) mod ended;
 pub(crate) mod exec;
 pub mod memfd;
 pub(crate) mod process;
+pub(crate) mod quota;
 pub(crate) mod ready;
 pub mod sandbox;
 pub(crate) mod spawn;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use orderly_host::error::{SpawnError, Step};
 use orderly_host::output::{Keeper, NoSink, pump};
 use orderly_host::platform::{
-    Credentials, Executable, Exit, ProcessIdentity, Spec, Stdin, Tree, TreeIdentity, TreeKind, Trees, spawn,
+    Credentials, Executable, Exit, ProcessIdentity, Quota, Spec, Stdin, Tree, TreeIdentity, TreeKind, Trees, spawn,
 };
 
 use crate::support::{place, program, text, unique};
@@ -268,7 +268,7 @@ fn names_that_could_lead_elsewhere_are_refused() {
 #[tokio::test]
 async fn no_directory_stays_behind() {
     let trees = Trees::probe(&unique("tidy"), program()).unwrap();
-    let Some(TreeIdentity::Cgroup { path }) = trees.planned("one") else {
+    let Some(TreeIdentity::Cgroup { path }) = trees.planned("one", &Quota::default()) else {
         eprintln!("no usable cgroup v2 on this machine: there are no directories");
         return;
     };

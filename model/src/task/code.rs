@@ -64,7 +64,7 @@ codes! {
     SandboxUnavailable "SandboxUnavailable" Invalid "The instance lacks a part of the sandbox on which its policy insists.";
     PluginFailed "PluginFailed" Failed "The plugin says that it failed.";
     PluginTrapped "PluginTrapped" Error "The plugin broke off: it crashed, or did what it must not.";
-    MemoryLimit "MemoryLimit" Error "The plugin needed more memory than it may have.";
+    MemoryLimit "MemoryLimit" Error "The task needed more memory than it may have.";
     OutputLimit "OutputLimit" Error "The plugin wrote more than it may.";
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Prepared {
     executable: Option<OwnedFd>,
     /// Descriptors as they go to 0, 1, 2, … in the program.
     descriptors: Vec<OwnedFd>,
+    /// Files of cgroups that the new process writes itself into.
+    doors: Vec<OwnedFd>,
     ids: Option<Ids>,
     /// Resource, limit.
     limits: Vec<(c_int, u64)>,
@@ -72,6 +74,7 @@ impl Prepared {
             cwd: text(cwd)?,
             executable: None,
             descriptors: Vec::new(),
+            doors: Vec::new(),
             ids: None,
             limits: Vec::new(),
             no_new_privileges: false,
@@ -86,6 +89,11 @@ impl Prepared {
 
     pub(crate) fn descriptors(mut self, descriptors: Vec<OwnedFd>) -> Self {
         self.descriptors = descriptors;
+        self
+    }
+
+    pub(crate) fn doors(mut self, doors: Vec<OwnedFd>) -> Self {
+        self.doors = doors;
         self
     }
 
@@ -125,6 +133,7 @@ impl Prepared {
             cwd: &self.cwd,
             executable: self.executable.as_ref().map(|descriptor| descriptor.as_raw_fd()),
             descriptors: self.descriptors.iter().map(|descriptor| descriptor.as_raw_fd()).collect(),
+            doors: self.doors.iter().map(|descriptor| descriptor.as_raw_fd()).collect(),
             ids: self.ids.as_ref(),
             limits: &self.limits,
             no_new_privileges: self.no_new_privileges,
@@ -336,6 +345,7 @@ struct Image<'a> {
     cwd: &'a CStr,
     executable: Option<RawFd>,
     descriptors: Vec<RawFd>,
+    doors: Vec<RawFd>,
     ids: Option<&'a Ids>,
     limits: &'a [(c_int, u64)],
     no_new_privileges: bool,
@@ -370,6 +380,12 @@ impl Image<'_> {
             libc::umask(0o022);
             if libc::setsid() == -1 {
                 return Step::Session;
+            }
+            // Before the numbers change, and before anything of the program runs.
+            for &door in &self.doors {
+                if libc::write(door, c"0".as_ptr().cast(), 1) == -1 {
+                    return Step::Limits;
+                }
             }
             if !self.place_descriptors(scratch, report, executable) {
                 return Step::Descriptors;

@@ -108,7 +108,10 @@ pub fn spawn(spec: Spec, tree: &Tree) -> Result<Child, SpawnError> {
         return Err(SpawnError::Specification { program: spec.program, reason });
     }
     match tree.follower() {
-        Follower::Cgroup(cgroup) => direct(spec, Some(cgroup.directory())),
+        Follower::Cgroup(cgroup) => {
+            let doors = tree.doors().map_err(|source| SpawnError::Process { program: spec.program.clone(), source })?;
+            direct(spec, Some(cgroup.directory()), doors)
+        }
         Follower::Supervisors(supervisors) => {
             let supervisor = supervisors.program().to_owned();
             let (child, control) = supervised(spec, &supervisor)?;
@@ -123,10 +126,10 @@ pub fn spawn(spec: Spec, tree: &Tree) -> Result<Child, SpawnError> {
 /// # Errors
 /// As [`spawn`].
 pub fn spawn_alone(spec: Spec) -> Result<Child, SpawnError> {
-    direct(spec, None)
+    direct(spec, None, Vec::new())
 }
 
-fn direct(spec: Spec, cgroup: Option<std::os::fd::BorrowedFd<'_>>) -> Result<Child, SpawnError> {
+fn direct(spec: Spec, cgroup: Option<std::os::fd::BorrowedFd<'_>>, doors: Vec<OwnedFd>) -> Result<Child, SpawnError> {
     let path = spec.program.clone();
     let pipes = Pipes::new().map_err(|source| SpawnError::Process { program: path.clone(), source })?;
     let ids = spec.credentials.clone().map(Ids::from);
@@ -141,7 +144,7 @@ fn direct(spec: Spec, cgroup: Option<std::os::fd::BorrowedFd<'_>>) -> Result<Chi
         pipes,
     )?;
     let limits = spec.limits.iter().map(|(resource, limit)| (resource.number(), *limit)).collect();
-    let started = prepared.ids(ids).limits(limits).no_new_privileges(spec.no_new_privileges).start(cgroup);
+    let started = prepared.doors(doors).ids(ids).limits(limits).no_new_privileges(spec.no_new_privileges).start(cgroup);
     let Started { pid, pidfd } = started.map_err(|failure| failed(&path, failure))?;
     let child = pipes.receivers().and_then(|(stdout, stderr)| {
         let follow = Follow::Direct(super::ready::watch(pidfd, tokio::io::Interest::READABLE)?);

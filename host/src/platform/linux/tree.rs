@@ -3,8 +3,9 @@
 //! Owns the choice between a cgroup and supervisors, the identity by which a restarted agent finds a tree again, and
 //! ending it. "Ended" is said only when nothing is alive. A tree that is dropped is killed.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::{self, Cgroup};
 use super::process::{self, ProcessIdentity};
+use super::quota::{self, Beside, Hits, Place, Quota};
 use super::supervise::Control;
 use crate::error::TreeError;
 
@@ -34,6 +36,9 @@ pub enum TreeKind {
 #[derive(Clone, Debug)]
 pub struct Trees {
     place: Option<PathBuf>,
+    group: String,
+    /// Looked for when the first limits are asked for.
+    limited: Arc<OnceLock<Result<Place, String>>>,
     supervisor: PathBuf,
 }
 
@@ -47,12 +52,12 @@ impl Trees {
     /// `group` is no such name.
     pub fn probe(group: &str, supervisor: &Path) -> Result<Self, TreeError> {
         check_name(group)?;
-        Ok(Self { place: cgroup::find_place(group), supervisor: supervisor.to_owned() })
+        Ok(Self { place: cgroup::find_place(group), group: group.to_owned(), ..Self::supervised(supervisor) })
     }
 
     /// Uses supervisors whatever the machine has.
     pub fn supervised(supervisor: &Path) -> Self {
-        Self { place: None, supervisor: supervisor.to_owned() }
+        Self { place: None, group: String::new(), limited: Arc::default(), supervisor: supervisor.to_owned() }
     }
 
     /// How the trees are followed.
@@ -66,8 +71,32 @@ impl Trees {
     /// The directory of a tree called `name`, before it is made: what a journal may write down beforehand.
     ///
     /// Nothing with supervisors, which end by themselves when the agent does.
-    pub fn planned(&self, name: &str) -> Option<TreeIdentity> {
-        self.place.as_ref().map(|place| TreeIdentity::Cgroup { path: place.join(name) })
+    pub fn planned(&self, name: &str, quota: &Quota) -> Option<TreeIdentity> {
+        let place = match self.limited_place(quota) {
+            Ok(Some(Place::Unified(place))) => place,
+            _ => self.place.as_ref()?,
+        };
+        Some(TreeIdentity::Cgroup { path: place.join(name) })
+    }
+
+    /// Whether trees can be held to this quota here.
+    ///
+    /// # Errors
+    /// A sentence on what this machine lacks.
+    pub fn can_limit(&self, quota: &Quota) -> Result<(), String> {
+        self.limited_place(quota).map(|_| ())
+    }
+
+    /// Nothing where nothing is to be limited.
+    fn limited_place(&self, quota: &Quota) -> Result<Option<&Place>, String> {
+        if quota.is_empty() {
+            return Ok(None);
+        }
+        if self.place.is_none() {
+            return Err("limits need cgroup v2, which this agent cannot use here".to_owned());
+        }
+        let place = self.limited.get_or_init(|| Place::find(&self.group)).as_ref().map_err(Clone::clone)?;
+        place.holds(quota).map(|()| Some(place))
     }
 
     /// Makes an empty tree. `name` is unique among the living ones: 1-128 of letters, digits, `-`, `_` and `.`.
@@ -75,7 +104,27 @@ impl Trees {
     /// # Errors
     /// `name` is no such name or taken, or the cgroup cannot be made.
     pub fn create(&self, name: &str) -> Result<Tree, TreeError> {
+        self.create_limited(name, &Quota::default())
+    }
+
+    /// Makes an empty tree that is held to this quota.
+    ///
+    /// # Errors
+    /// As [`Trees::create`], or the limits cannot be set.
+    pub fn create_limited(&self, name: &str, quota: &Quota) -> Result<Tree, TreeError> {
         check_name(name)?;
+        let place = self.limited_place(quota).map_err(|reason| TreeError::Limits { reason })?;
+        if let Some(Place::Unified(place)) = place {
+            let tree = Tree { follower: Follower::Cgroup(Cgroup::create(place, name)?), beside: None, released: false };
+            if let Follower::Cgroup(cgroup) = &tree.follower {
+                quota::limit(cgroup, quota)?;
+            }
+            return Ok(tree);
+        }
+        let beside = match place {
+            Some(Place::Split(places)) => Some(Beside::create(places, name, quota)?),
+            _ => None,
+        };
         let follower = match &self.place {
             Some(place) => Follower::Cgroup(Cgroup::create(place, name)?),
             None => Follower::Supervisors(Supervisors {
@@ -84,7 +133,7 @@ impl Trees {
                 reopened: Vec::new(),
             }),
         };
-        Ok(Tree { follower, released: false })
+        Ok(Tree { follower, beside, released: false })
     }
 }
 
@@ -116,6 +165,8 @@ pub enum TreeIdentity {
 #[derive(Debug)]
 pub struct Tree {
     follower: Follower,
+    /// Its limits, where they do not lie in its own directory. Dropped behind the follower, so that it is empty.
+    beside: Option<Beside>,
     released: bool,
 }
 
@@ -205,11 +256,24 @@ impl Tree {
             },
             TreeIdentity::Supervisors { processes } => gone(processes.clone()),
         };
-        Ok(Self { follower, released: false })
+        Ok(Self { follower, beside: None, released: false })
     }
 
     pub(crate) fn follower(&self) -> &Follower {
         &self.follower
+    }
+
+    /// What a new process of it writes itself into.
+    pub(crate) fn doors(&self) -> std::io::Result<Vec<OwnedFd>> {
+        self.beside.as_ref().map_or(Ok(Vec::new()), Beside::doors)
+    }
+
+    /// How often it was held back by its limits so far.
+    pub fn hits(&self) -> Hits {
+        match &self.follower {
+            Follower::Cgroup(cgroup) => quota::hits(cgroup, self.beside.as_ref()),
+            Follower::Supervisors(_) => Hits::default(),
+        }
     }
 
     /// By what this tree is found again. A cgroup's is known from the start, supervisors only once programs run.
