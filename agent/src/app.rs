@@ -18,8 +18,10 @@ use crate::clock::{effective_ms, floor_after_keyring, local_ms};
 use crate::config::{self, Config, ConfigError};
 use crate::desk::{Deps, Desk, LIVE_QUEUE};
 use crate::directory::{Directory, DirectoryError};
+use crate::exec::file::notes::Notes;
 use crate::identity::{self, Identity, IdentityError};
 use crate::journal::{Expect, Found, Journal, JournalError};
+use crate::transfer::Transfer;
 use crate::{facts, journal, link, shutdown};
 
 /// The agent cannot run.
@@ -76,12 +78,14 @@ pub(crate) async fn run(data: &Path, config: Option<&Path>) -> Result<(), RunErr
         std::env::current_exe().map_err(|source| RunError::System { doing: "its own program is not found", source })?;
     let trees = Trees::probe(identity.id().as_str(), &program).map_err(RunError::Trees)?;
     let artifacts = Artifacts::open(&directory, Rc::clone(&identity)).map_err(RunError::Directory)?;
+    let transfer = Transfer::new(Rc::clone(&identity));
+    let notes = Notes::open(&directory).map_err(RunError::Directory)?;
     let facts = facts::gather(&trees);
     tracing::info!(
         instance.id = %identity.id(), server = %identity.server, version = facts::VERSION,
         trees = ?trees.kind(), keyring.revision = keyring.revision, "starting"
     );
-    let deps = Deps { identity, config, directory, artifacts, trees, facts, journal, keyring, program };
+    let deps = Deps { identity, config, directory, artifacts, transfer, notes, trees, facts, journal, keyring, program };
     LocalSet::new().run_until(serve(deps)).await
 }
 

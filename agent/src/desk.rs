@@ -27,8 +27,10 @@ use crate::artifacts::Artifacts;
 use crate::clock::{effective_ms, floor_after_keyring, local_ms};
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::exec::file::notes::Notes;
 use crate::identity::{self, Identity};
 use crate::journal::{self, Journal, JournalError};
+use crate::transfer::Transfer;
 
 mod code;
 mod intake;
@@ -49,6 +51,10 @@ pub(crate) struct Deps {
     pub directory: Directory,
     /// Content and components.
     pub artifacts: Artifacts,
+    /// The way for files.
+    pub transfer: Transfer,
+    /// The notes of staged files.
+    pub notes: Notes,
     /// Process trees.
     pub trees: Trees,
     /// What this instance is.
@@ -67,6 +73,8 @@ pub(crate) struct Desk {
     config: Config,
     directory: Directory,
     artifacts: Artifacts,
+    transfer: Transfer,
+    notes: Notes,
     trees: Trees,
     facts: Facts,
     program: PathBuf,
@@ -119,6 +127,8 @@ impl Desk {
             config: deps.config,
             directory: deps.directory,
             artifacts: deps.artifacts,
+            transfer: deps.transfer,
+            notes: deps.notes,
             trees: deps.trees,
             facts: deps.facts,
             program: deps.program,

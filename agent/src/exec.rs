@@ -1,4 +1,4 @@
-//! Doing what was accepted: scripts and plugins.
+//! Doing what was accepted: scripts, plugins, and moving files.
 //!
 //! Owns the start, the watch and the end of one task's run, and how that end is called. Nothing gets here that did not
 //! pass all checks and is not in the journal. A run ends by itself, at its deadline, or when its stop token is
@@ -11,6 +11,8 @@ use orderly_signing::error::Check;
 use orderly_signing::receipt::Use;
 
 pub(crate) mod account;
+pub(crate) mod collect;
+pub(crate) mod file;
 pub(crate) mod effect;
 pub(crate) mod live;
 pub(crate) mod plugin;

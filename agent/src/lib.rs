@@ -1,11 +1,11 @@
-//! What is **done** on an instance: enrolment, the link, the checks, scripts and plugins, receipts.
+//! What is **done** on an instance: enrolment, the link, the checks, scripts, plugins and files, receipts.
 //!
 //! Owns everything that happens on an instance because a signed order says so. It never believes the server: what it does
 //! follows from signatures under keys that were pinned at enrolment, from the local policy and from its own journal. It
 //! runs on one thread and stops on SIGTERM as `app` writes down.
 //!
 //! Layers, left may not import right: config · telemetry · shutdown · platform · clock · directory · transport · identity ·
-//! facts · journal · artifacts · exec · policy · desk · link · enrol · app · cli.
+//! facts · journal · artifacts · transfer · exec · policy · desk · link · enrol · app · cli.
 
 mod app;
 mod artifacts;
@@ -24,6 +24,7 @@ mod platform;
 mod policy;
 mod shutdown;
 mod telemetry;
+mod transfer;
 mod transport;
 
 use std::process::ExitCode;

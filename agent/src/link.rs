@@ -30,9 +30,6 @@ use crate::journal::JournalError;
 use crate::platform;
 use crate::transport::{ConnectError, connect};
 
-mod backoff;
-
-use backoff::Backoff;
 
 /// Bytes of the buffer that is read into. The library's default costs 30 times as much per idle link.
 const READ_BUFFER_BYTES: usize = 4096;

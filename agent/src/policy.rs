@@ -23,13 +23,14 @@ use orderly_signing::error::{Check, Refusal};
 use orderly_signing::instance::InstanceId;
 use orderly_signing::keyring::{Keyring, Tier};
 use orderly_signing::merkle::TargetProof;
-use orderly_signing::order::{Action, Order, ScriptAction};
+use orderly_signing::order::{Action, CollectAction, Order, ScriptAction};
 use orderly_signing::verify::{Verified, verify_order, verify_plugin};
 use orderly_wire::to_agent::PluginDocuments;
 
 use crate::config::Effects;
 use crate::exec::account::{Account, AccountError};
-use crate::exec::chain;
+use crate::exec::file::AdmittedFile;
+use crate::exec::{chain, collect};
 use crate::exec::plugin::AdmittedPlugin;
 use crate::exec::script::{AdmittedScript, quota, supported};
 use crate::journal::Journal;
@@ -80,6 +81,15 @@ impl From<AccountError> for Refused {
     }
 }
 
+/// A file's way that was admitted.
+#[derive(Debug, Clone)]
+pub(crate) enum AdmittedMove {
+    /// To this instance.
+    Put(AdmittedFile),
+    /// From it.
+    Collect(CollectAction),
+}
+
 /// What checks are made against.
 pub(crate) struct Gate<'a> {
     /// The keyring in force.
@@ -114,7 +124,6 @@ impl Gate<'_> {
     pub(crate) fn carried_out(order: &Order) -> Result<(), Refused> {
         let beyond = match &order.action {
             _ if !order.repeat.is_once() => Some("another time than at once"),
-            Action::File(_) | Action::Collect(_) => Some("moving files"),
             Action::Script(script) if !script.substitution.is_off() => Some("parameters"),
             Action::Script(ScriptAction { launcher: Some(_), .. }) => Some("a launcher"),
             Action::Script(ScriptAction { container: Some(_), .. }) => Some("a container"),
@@ -176,6 +185,28 @@ impl Gate<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Checks 6 and 8 of an order that moves a file. The agent's own user does that, whoever the file will belong to, so its is the
+    /// tier: what may write anywhere, or read anything, is as mighty as a script of that user.
+    ///
+    /// # Errors
+    /// The check that said no, or what this instance lacks.
+    pub(crate) fn file(&self, order: &Verified<Order>) -> Result<AdmittedMove, Refused> {
+        let own = Account::find(None, Some("/"))?;
+        self.tier(order, native_tier(own.is_root()))?;
+        let name: UserName = own.name().parse().map_err(|error| Refused::because(Check::LocalPolicy, chain(&error)))?;
+        self.local
+            .check_native(&name, order.operators())
+            .map_err(|reason| Refused::because(Check::LocalPolicy, reason))?;
+        let lacking = |(code, reason): (ResultCode, String)| Refused::lacking(code, reason);
+        match &order.action {
+            Action::File(action) => AdmittedFile::admit(action).map(AdmittedMove::Put).map_err(lacking),
+            Action::Collect(action) => {
+                collect::admit(action).map(|()| AdmittedMove::Collect(action.clone())).map_err(lacking)
+            }
+            _ => Err(Refused::because(Check::Payload, "the order moves no file")),
+        }
     }
 
     /// Checks 6 to 8 of a plugin. That the component's bytes have the digest that is vouched for here is checked by

@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+pub(crate) mod backoff;
+pub(crate) mod exchange;
 mod pin;
 pub(crate) mod request;
 

@@ -6,8 +6,10 @@
 mod activations;
 mod agent;
 mod auth;
+mod blobs;
 mod body;
 mod events;
+mod files;
 mod instances;
 mod invocations;
 mod openapi;
@@ -130,6 +132,9 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tasks::show))
         .routes(routes!(tasks::output))
         .routes(routes!(tasks::receipt))
+        .routes(routes!(blobs::show, blobs::put))
+        .routes(routes!(files::fetch))
+        .routes(routes!(files::state, files::put))
         .routes(routes!(agent::enrol))
         .routes(routes!(agent::link))
         .routes(routes!(agent::blob))

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::api::{self, Api};
-use crate::blobs::{BlobError, Blobs};
+use crate::blobs::{BlobError, Blobs, Quota, sweep};
 use crate::config::Config;
 use crate::intake::Intake;
 use crate::link::{LinkDeps, Links, Presence};
@@ -89,7 +89,12 @@ pub(crate) async fn start(
     };
     let data_dir = config.data_dir.clone();
     let tls = gateway::tls(&keys, &shutdown.accepting, move || keys::open(&data_dir, &public_names))?;
-    let blobs = Blobs::open(config.data_dir.join("blobs"), store.clone())?;
+    let blobs = Blobs::open(
+        config.data_dir.join("blobs"),
+        store.clone(),
+        Quota { file_bytes: config.file_max_bytes, total_bytes: config.storage_max_bytes },
+    )?;
+    sweep::spawn(blobs.clone(), &shutdown.dispatching);
     let trust = Trust::load(store.clone(), Arc::clone(&keys.dispatch)).await?;
     trust.follow(&shutdown.dispatching);
     let listener =

@@ -3,6 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// The largest file where nothing else is said: 4 GiB.
+const FILE_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// All files together where nothing else is said: 50 GiB.
+const STORAGE_MAX_BYTES: u64 = 50 * 1024 * 1024 * 1024;
+
 /// The control server of an Orderly fleet: API, dispatcher and agent links on one port.
 ///
 /// The first start makes the keys in the data directory and prints the administrator's token once, on standard output.
@@ -24,6 +30,15 @@ pub struct Config {
     /// A name or address by which agents and people reach the server, for its certificate; may be given several times.
     #[arg(long, value_name = "NAME")]
     pub public_name: Vec<String>,
+
+    /// Bytes of the largest file that is stored, to be put on instances or collected from them.
+    #[arg(long, env = "ORDERLY_SERVER_FILE_MAX_BYTES", value_name = "BYTES", default_value_t = FILE_MAX_BYTES,
+        value_parser = clap::value_parser!(u64).range(1..=orderly_signing::order::MAX_FILE_BYTES))]
+    pub file_max_bytes: u64,
+
+    /// Bytes of all files together; what would go beyond it is refused.
+    #[arg(long, env = "ORDERLY_SERVER_STORAGE_MAX_BYTES", value_name = "BYTES", default_value_t = STORAGE_MAX_BYTES)]
+    pub storage_max_bytes: u64,
 
     /// Makes and prints another administrator's token, for when the first was lost.
     #[arg(long)]

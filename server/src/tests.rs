@@ -81,6 +81,8 @@ impl Server {
             listen: "127.0.0.1:0".parse().unwrap(),
             database_url: None,
             public_name: Vec::new(),
+            file_max_bytes: 1024 * 1024 * 1024,
+            storage_max_bytes: 4 * 1024 * 1024 * 1024,
             new_admin_token: false,
         };
         let shutdown = Shutdown::default();

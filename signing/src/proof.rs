@@ -5,7 +5,7 @@
 
 use crate::instance::InstanceId;
 
-/// The message for the purpose `link`, `enrol` or `blob`: `orderly-proof-v1`, the purpose and the instance id, each with
+/// The message for the purpose `link`, `enrol`, `blob` or `file`: `orderly-proof-v1`, the purpose and the instance id, each with
 /// a zero byte behind it, then the 32 bytes of the TLS exporter.
 #[must_use]
 pub fn link_message(purpose: &str, instance: &InstanceId, exporter: &[u8; 32]) -> Vec<u8> {

@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod agent;
 pub mod event;
+pub mod file;
 pub mod instance;
 pub mod invocation;
 pub mod plugin;

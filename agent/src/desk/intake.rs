@@ -204,7 +204,10 @@ impl Desk {
                 let admitted = self.gate(&self.state.borrow()).plugin(&order, offer.plugin.as_ref())?;
                 Ok(Job::plugin(&order, admitted))
             }
-            Action::File(_) | Action::Collect(_) | Action::Stop { .. } => {
+            Action::File(_) | Action::Collect(_) => {
+                Ok(Job::Move(Box::new(self.gate(&self.state.borrow()).file(order)?)))
+            }
+            Action::Stop { .. } => {
                 Err(Refused::because(Check::Payload, "the order names no work that this agent does"))
             }
         }

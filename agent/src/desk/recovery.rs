@@ -15,9 +15,13 @@ use crate::exec::chain;
 impl Desk {
     /// Ends and reports all tasks that an earlier agent left unfinished.
     pub(crate) async fn recover(self: &Rc<Self>) {
+        let moving = self.notes.recover();
         let unfinished = self.state.borrow().journal.unfinished();
         for task in unfinished {
             let reason = match &task.tree {
+                _ if moving.contains(&task.order.hex()) => {
+                    "the agent ended while it moved a file; what it had staged is removed, whether the file came to its place is not known".to_owned()
+                }
                 None => "the agent ended before the task began; it has not run".to_owned(),
                 Some(identity) => match end(identity).await {
                     Ok(true) => "the agent ended while the task ran; what was left of it has been ended".to_owned(),

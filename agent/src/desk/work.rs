@@ -24,8 +24,9 @@ use super::intake::{interrupted, report};
 use crate::exec::live::Live;
 use crate::exec::plugin::{AdmittedPlugin, Plugin};
 use crate::exec::script::{AdmittedScript, Script};
-use crate::exec::{Outcome, chain, effect, plugin, script};
+use crate::exec::{Outcome, chain, collect, effect, file, plugin, script};
 use crate::journal;
+use crate::policy::AdmittedMove;
 
 /// Bytes of an end in the journal besides output and report.
 const END_BYTES: u64 = 16 * 1024;
@@ -40,6 +41,8 @@ const RETRY_TIME: Duration = Duration::from_secs(5);
 pub(super) enum Job {
     Script(Box<Script>),
     Plugin(Box<Plugin>),
+    /// A file, to this instance or from it.
+    Move(Box<AdmittedMove>),
 }
 
 impl Job {
@@ -59,7 +62,7 @@ impl Job {
     pub(crate) fn held(&self) -> u64 {
         match self {
             Self::Script(script) => script.held(),
-            Self::Plugin(_) => 0,
+            Self::Plugin(_) | Self::Move(_) => 0,
         }
     }
 
@@ -67,7 +70,7 @@ impl Job {
     pub(crate) fn quota(&self) -> Quota {
         match self {
             Self::Script(script) => script::quota(&script.action),
-            Self::Plugin(_) => Quota::default(),
+            Self::Plugin(_) | Self::Move(_) => Quota::default(),
         }
     }
 
@@ -76,6 +79,7 @@ impl Job {
         match self {
             Self::Script(script) => output_room(script.output_bytes()) + END_BYTES,
             Self::Plugin(plugin) => output_room(plugin.output_bytes) + END_BYTES * 4 + REPORT_MAX_BYTES as u64,
+            Self::Move(_) => END_BYTES,
         }
     }
 }
@@ -153,17 +157,22 @@ impl Desk {
     }
 
     async fn run(self: &Rc<Self>, task: &Task) -> Outcome {
+        let mut live =
+            if task.live { Live::new(task.order, task.invocation.clone(), self.live.clone()) } else { Live::off() };
+        let halt = CancellationToken::new();
+        if let Job::Move(admitted) = &task.job {
+            // No process is started for it, so there is no tree.
+            return self.halted(task, &halt, self.moved(task.order, admitted, &halt, &mut live)).await;
+        }
         let tree = match self.trees.create_limited(&task.tree_name(), &task.job.quota()) {
             Ok(tree) => tree,
             Err(error) => {
                 return Outcome::without_run(TaskStatus::Error, Some(ResultCode::ExecutionException), chain(&error));
             }
         };
-        let mut live =
-            if task.live { Live::new(task.order, task.invocation.clone(), self.live.clone()) } else { Live::off() };
-        let halt = CancellationToken::new();
         let running = async {
             match &task.job {
+                Job::Move(_) => interrupted("it has no process"),
                 Job::Script(script) => {
                     let started = |tree: &orderly_host::platform::Tree| self.remember_tree(task.order, tree);
                     let halt = script::Halt { stop: &halt, grace: self.config.grace };
@@ -183,6 +192,20 @@ impl Desk {
                 }
             }
         };
+        self.halted(task, &halt, running).await
+    }
+
+    /// Moves a file.
+    async fn moved(&self, order: Digest, admitted: &AdmittedMove, halt: &CancellationToken, live: &mut Live) -> Outcome {
+        let mover = file::Mover { transfer: &self.transfer, notes: &self.notes, order, halt };
+        match admitted {
+            AdmittedMove::Put(put) => file::put(put, &mover, live).await,
+            AdmittedMove::Collect(action) => collect::collect(action, &mover).await,
+        }
+    }
+
+    /// Follows what runs to its end, and halts it at a stop or when this agent ends.
+    async fn halted(&self, task: &Task, halt: &CancellationToken, running: impl Future<Output = Outcome>) -> Outcome {
         tokio::pin!(running);
         let mut closed = false;
         let outcome = loop {

@@ -14,7 +14,7 @@ use orderly_wire::http::problem::Problem;
 use super::Connection;
 
 /// Most bytes of a problem's body.
-const PROBLEM_MAX_BYTES: usize = 64 * 1024;
+pub(super) const PROBLEM_MAX_BYTES: usize = 64 * 1024;
 
 /// A request failed.
 #[derive(Debug, thiserror::Error)]

@@ -57,6 +57,16 @@ codes! {
     ExitCodeNonzero "ExitCodeNonzero" Failed "The exit code is not zero.";
     SecurityGroupRuleDenied "SecurityGroupRuleDenied" Aborted "A firewall keeps the agent from the server.";
     TaskConcurrencyLimit "TaskConcurrencyLimit" Aborted "Too many tasks are waiting on the instance.";
+    FileCreateFail "FileCreateFail" Failed "The file could not be put in its place.";
+    FileAlreadyExists "FileAlreadyExists" Invalid "There is a file already, and it shall not be replaced.";
+    FileContentInvalid "FileContentInvalid" Invalid "The content is not the one that was signed.";
+    FileNameInvalid "FileNameInvalid" Invalid "The file's name is not one.";
+    FilePathInvalid "FilePathInvalid" Invalid "The path is none at which a file may be put or taken.";
+    FileAuthorityInvalid "FileAuthorityInvalid" Invalid "The file's mode cannot be set.";
+    UserGroupNotExists "UserGroupNotExists" Invalid "The group does not exist on the instance.";
+    FileNotExists "FileNotExists" Failed "There is no such file on the instance.";
+    FileTooLarge "FileTooLarge" Failed "The file is larger than the order allows.";
+    FileTransferFail "FileTransferFail" Failed "The file's bytes could not be brought over.";
     OrderRefused "OrderRefused" Invalid "The agent refused the order; the check that failed is named.";
     CapabilityDenied "CapabilityDenied" Invalid "The plugin asks for more than is approved or allowed.";
     InvalidParameter "InvalidParameter" Invalid "A parameter is not as the command declares it.";

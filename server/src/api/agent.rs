@@ -1,14 +1,12 @@
 //! What agents ask: enrolment, their link, content by digest.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts as _, Path, Request};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use orderly_model::name::InstanceName;
@@ -19,12 +17,14 @@ use orderly_wire::frame::TO_SERVER_MAX;
 use orderly_wire::http::agent::{Enrol, Enrolled, INSTANCE_PROOF_HEADER};
 
 use super::activations::Network;
+use super::blobs::failed;
 use super::body::Json;
+use super::files::{offset, rest};
 use super::problem::ApiError;
 use super::{Api, PeerConnection, Room, State, order};
 use crate::clock;
 use crate::link::{self, verify_proof};
-use crate::store::row::{EnrolOutcome, NewInstance};
+use crate::store::row::{EnrolOutcome, InstanceKey, NewInstance};
 
 /// Bytes that a link's socket buffers when it reads: what an idle link costs.
 const READ_BUFFER_BYTES: usize = 4096;
@@ -147,7 +147,7 @@ pub(crate) async fn link(
     }))
 }
 
-/// Content by its digest, for enrolled instances.
+/// Content by its digest, for enrolled instances. `Range: bytes=N-` asks for the rest of it.
 #[utoipa::path(get, path = "/agent/v1/blobs/{digest}", tag = "agents", params(
         ("digest" = String, Path, description = "`sha256:` and 64 hexadecimal digits"),
         ("orderly-instance" = String, Header, description = "the instance id, a space, and the proof in Base64"),
@@ -158,21 +158,25 @@ pub(crate) async fn blob(
     headers: HeaderMap,
     Path(digest): Path<String>,
 ) -> Result<Response, ApiError> {
-    instance_proof(&api, &peer, &headers).await?;
+    instance_proof(&api, &peer, &headers, "blob").await?;
     let unknown = || {
         ApiError::new(StatusCode::NOT_FOUND, "unknown-blob", "there is no content with this digest")
             .detail(format!("`{}`", digest.escape_debug()))
     };
     let parsed: Digest = digest.parse().map_err(|_| unknown())?;
-    let found = api.blobs.get(&parsed).await.map_err(|error| ApiError::internal(&error))?;
-    let (length, pieces) = found.ok_or_else(unknown)?;
-    let headers =
-        [(header::CONTENT_TYPE, "application/octet-stream".to_owned()), (header::CONTENT_LENGTH, length.to_string())];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    let known = api.store.blob(&parsed).await?.and_then(|bytes| u64::try_from(bytes).ok()).ok_or_else(unknown)?;
+    let offset = offset(&headers, known)?;
+    let (length, pieces) = api.blobs.get(&parsed, offset).await.map_err(failed)?.ok_or_else(unknown)?;
+    Ok(rest(pieces, offset, length))
 }
 
-/// Who asks for content, proven for this connection.
-async fn instance_proof(api: &Arc<Api>, peer: &PeerConnection, headers: &HeaderMap) -> Result<InstanceId, ApiError> {
+/// Which instance asks, proven for this connection and this purpose.
+pub(super) async fn instance_proof(
+    api: &Api,
+    peer: &PeerConnection,
+    headers: &HeaderMap,
+    purpose: &str,
+) -> Result<(InstanceId, InstanceKey), ApiError> {
     let refused = || {
         ApiError::new(StatusCode::FORBIDDEN, "proof", "this path needs an instance's proof for this connection")
             .detail(format!("header `{INSTANCE_PROOF_HEADER}`"))
@@ -183,5 +187,5 @@ async fn instance_proof(api: &Arc<Api>, peer: &PeerConnection, headers: &HeaderM
     let proof = STANDARD.decode(proof).map_err(|_| refused())?;
     let row = api.store.instance(&uid).await?.ok_or_else(refused)?;
     let key = PublicKey::from_spki_der(&row.public_key).map_err(|_| refused())?;
-    if verify_proof(&key, "blob", &uid, &peer.exporter, &proof) { Ok(uid) } else { Err(refused()) }
+    if verify_proof(&key, purpose, &uid, &peer.exporter, &proof) { Ok((uid, row.key)) } else { Err(refused()) }
 }

@@ -11,6 +11,7 @@ use orderly_model::limits::{
 use orderly_model::name::{AbsolutePath, EnvName, PluginVersion, UserName};
 use orderly_model::parameter;
 use orderly_model::plugin::Manifest;
+use orderly_signing::digest::Digest;
 use orderly_signing::keyring::Tier;
 use orderly_signing::order::{Action, ScriptAction, ScriptKind};
 use orderly_wire::http::invocation::{Run, RunPlugin, RunScript};
@@ -19,6 +20,8 @@ use orderly_wire::http::problem::Fault;
 use super::Api;
 use super::problem::ApiError;
 use crate::store::row::{PluginDocuments, PluginRow};
+
+mod moving;
 
 /// Characters of a summary.
 const SUMMARY_CHARS: usize = 80;
@@ -30,7 +33,7 @@ pub(super) struct Checked {
     pub(super) action: Action,
     /// The tiers that it can have, the usual one first; which it has depends on the instance.
     pub(super) tiers: &'static [Tier],
-    /// `script` or `plugin`.
+    /// `script`, `plugin`, `file` or `collect`.
     pub(super) kind: &'static str,
     /// One line for lists.
     pub(super) summary: String,
@@ -38,6 +41,8 @@ pub(super) struct Checked {
     pub(super) content: Option<Bytes>,
     /// The plugin.
     pub(super) plugin: Option<(PluginRow, PluginDocuments)>,
+    /// The blob that it needs.
+    pub(super) blob: Option<Digest>,
 }
 
 /// Checks what a request runs.
@@ -45,6 +50,8 @@ pub(super) async fn check(api: &Api, run: Run, signed: bool) -> Result<Checked, 
     match run {
         Run::Script(script) => self::script(script),
         Run::Plugin(plugin) => self::plugin(api, plugin, signed).await,
+        Run::File(file) => moving::file(api, file).await,
+        Run::Collect(collect) => moving::collect(collect),
     }
 }
 
@@ -133,6 +140,7 @@ fn script(script: RunScript) -> Result<Checked, ApiError> {
         summary: first_line(&script.content),
         content: Some(Bytes::from(script.content)),
         plugin: None,
+        blob: None,
     })
 }
 
@@ -209,6 +217,7 @@ async fn plugin(api: &Api, plugin: RunPlugin, signed: bool) -> Result<Checked, A
             output_bytes,
         },
         plugin: Some((row, documents)),
+        blob: None,
     })
 }
 

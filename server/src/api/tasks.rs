@@ -42,7 +42,11 @@ pub(crate) async fn list(
 }
 
 /// A task with its invocation and, where it ended with a receipt, its result.
-async fn find(api: &Api, id: &str, instance: &str) -> Result<(InvocationRow, TaskRow, Option<ResultRow>), ApiError> {
+pub(super) async fn find(
+    api: &Api,
+    id: &str,
+    instance: &str,
+) -> Result<(InvocationRow, TaskRow, Option<ResultRow>), ApiError> {
     let invocation = invocations::find(api, id).await?;
     let instance = instances::find(api, instance).await?;
     let task = api.store.tasks_of(invocation.key, &[instance.key]).await?.pop();

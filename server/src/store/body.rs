@@ -7,6 +7,8 @@
 mod create;
 #[path = "body/delivery.rs"]
 mod delivery;
+#[path = "body/files.rs"]
+mod files;
 #[path = "body/instance.rs"]
 mod instance;
 #[path = "body/invocation.rs"]
@@ -164,6 +166,11 @@ async fn apply(conn: &mut Conn, change: &Change) -> Result<Answer, StoreError> {
             plugin::set_approval(conn, *plugin, *revision, approval).await
         }
         Change::AddBlob { digest, bytes, created_ms } => plugin::add_blob(conn, digest, *bytes, *created_ms).await,
+        Change::TouchBlob { digest, bytes, now_ms } => files::touch_blob(conn, digest, *bytes, *now_ms).await,
+        Change::AddFile { invocation, instance, file, created_ms } => {
+            files::add_file(conn, *invocation, *instance, file, *created_ms).await
+        }
+        Change::Sweep { blobs_ms, files_ms } => files::sweep(conn, *blobs_ms, *files_ms).await,
         Change::Create(new) => create::create(conn, new).await,
         Change::Stop(stop) => stop::stop(conn, stop).await,
         Change::Expire { invocation, now_ms } => stop::expire(conn, *invocation, *now_ms).await,

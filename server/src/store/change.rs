@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use crate::store::StoreError;
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, InstanceKey, InvocationKey, KeyringRow, NewInstance,
-    NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, TokenRow,
+    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, FileRow, InstanceKey, InvocationKey, KeyringRow, NewInstance,
+    NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, Swept, TokenRow,
 };
 
 /// A write.
@@ -55,6 +55,33 @@ pub enum Change {
         bytes: i64,
         /// When.
         created_ms: i64,
+    },
+    /// Says that a blob of this size is wanted now.
+    TouchBlob {
+        /// Its digest.
+        digest: Digest,
+        /// Its size.
+        bytes: i64,
+        /// Now.
+        now_ms: i64,
+    },
+    /// Ties a collected file to its task, unless one is.
+    AddFile {
+        /// The invocation.
+        invocation: InvocationKey,
+        /// The instance that sent it.
+        instance: InstanceKey,
+        /// The file.
+        file: FileRow,
+        /// When.
+        created_ms: i64,
+    },
+    /// Forgets blobs that nothing needs and files that are old.
+    Sweep {
+        /// Blobs that were needed last before this go.
+        blobs_ms: i64,
+        /// Files that were collected before this go.
+        files_ms: i64,
     },
     /// Creates an invocation with its tasks, order and deliveries.
     Create(Box<NewInvocation>),
@@ -99,6 +126,8 @@ pub enum Answer {
     Created(Option<Created>),
     /// The tasks that changed.
     Changed(Vec<Changed>),
+    /// The contents that nothing refers to any more.
+    Swept(Swept),
 }
 
 /// A change on its way to the writer.

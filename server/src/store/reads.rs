@@ -7,7 +7,7 @@ use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
 use crate::store::row::{
-    ActivationRow, Delivery, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead,
+    ActivationRow, Collecting, Delivery, FileRow, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead,
     OrderKey, PluginDocuments, PluginRow, ResultRow, TaskRow, TokenRow,
 };
 use crate::store::{Store, StoreError, on_engine};
@@ -164,6 +164,25 @@ impl Store {
     /// An order with all that its offers share.
     pub async fn order(&self, key: OrderKey) -> Result<Option<OrderBody>, StoreError> {
         on_engine!(self, reader => reader.order(key).await)
+    }
+
+    /// Bytes of all blobs and collected files, each content once.
+    pub async fn stored_bytes(&self) -> Result<i64, StoreError> {
+        on_engine!(self, reader => reader.stored_bytes().await)
+    }
+
+    /// What an instance sent for an invocation.
+    pub async fn file(
+        &self,
+        invocation: InvocationKey,
+        instance: InstanceKey,
+    ) -> Result<Option<FileRow>, StoreError> {
+        on_engine!(self, reader => reader.file(invocation, instance).await)
+    }
+
+    /// The task of an instance that an order makes, with the order.
+    pub async fn collecting(&self, order: &Digest, instance: InstanceKey) -> Result<Option<Collecting>, StoreError> {
+        on_engine!(self, reader => reader.collecting(order, instance).await)
     }
 
     /// The envelope of the order with this digest.

@@ -186,7 +186,7 @@ pub struct NewInvocation {
     pub uid: String,
     /// For people.
     pub name: Option<String>,
-    /// `script` or `plugin`.
+    /// `script`, `plugin`, `file` or `collect`.
     pub kind: &'static str,
     /// One line of what is run.
     pub summary: String,
@@ -204,8 +204,39 @@ pub struct NewInvocation {
     pub plugin: Option<i64>,
     /// The script, where it is small enough to travel with the offer.
     pub content: Option<Vec<u8>>,
+    /// The blob that it needs: a script that is too large for offers, or a file.
+    pub blob: Option<Digest>,
     /// The instances, each once.
     pub targets: Vec<InstanceKey>,
+}
+
+/// A file that an instance sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileRow {
+    /// SHA-256 of its content.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: i64,
+}
+
+/// A task that may collect a file.
+#[derive(Debug, Clone)]
+pub struct Collecting {
+    /// The invocation.
+    pub invocation: InvocationKey,
+    /// Its order.
+    pub envelope: Vec<u8>,
+    /// The task's status.
+    pub status: TaskStatus,
+}
+
+/// Contents that nothing refers to any more.
+#[derive(Debug, Clone, Default)]
+pub struct Swept {
+    /// In the blob directory.
+    pub blobs: Vec<Digest>,
+    /// Among the collected files.
+    pub files: Vec<Digest>,
 }
 
 /// An invocation as stored.
@@ -217,7 +248,7 @@ pub struct InvocationRow {
     pub uid: String,
     /// For people.
     pub name: Option<String>,
-    /// `script` or `plugin`.
+    /// `script`, `plugin`, `file` or `collect`.
     pub kind: String,
     /// One line of what is run.
     pub summary: String,

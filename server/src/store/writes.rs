@@ -7,8 +7,8 @@ use orderly_signing::digest::Digest;
 use crate::store::change::{Answer, Change};
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, InstanceKey, InvocationKey, KeyringRow, NewInstance,
-    NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, TokenRow,
+    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, FileRow, InstanceKey, InvocationKey, KeyringRow, NewInstance,
+    NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, Swept, TokenRow,
 };
 use crate::store::{Store, StoreError};
 
@@ -97,6 +97,31 @@ impl Store {
     /// Makes a blob known that lies in the blob directory.
     pub async fn add_blob(&self, digest: Digest, bytes: i64, created_ms: i64) -> Result<(), StoreError> {
         self.change(Change::AddBlob { digest, bytes, created_ms }).await.map(|_| ())
+    }
+
+    /// Says that a blob of this size is wanted now, so that it stays for a day; false where it is not there.
+    pub async fn touch_blob(&self, digest: Digest, bytes: i64, now_ms: i64) -> Result<bool, StoreError> {
+        self.found(Change::TouchBlob { digest, bytes, now_ms }).await
+    }
+
+    /// Ties a collected file to its task; the first one stays.
+    pub async fn add_file(
+        &self,
+        invocation: InvocationKey,
+        instance: InstanceKey,
+        file: FileRow,
+        created_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.change(Change::AddFile { invocation, instance, file, created_ms }).await.map(|_| ())
+    }
+
+    /// Forgets blobs that nothing has needed since `blobs_ms` and files that were collected before `files_ms`, and answers the
+    /// contents that nothing refers to any more.
+    pub async fn sweep(&self, blobs_ms: i64, files_ms: i64) -> Result<Swept, StoreError> {
+        match self.change(Change::Sweep { blobs_ms, files_ms }).await? {
+            Answer::Swept(swept) => Ok(swept),
+            answer => Err(other(&answer)),
+        }
     }
 
     /// Creates an invocation; `None` where its id is taken.

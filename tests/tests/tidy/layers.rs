@@ -93,6 +93,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "facts",
             "journal",
             "artifacts",
+            "transfer",
             "exec",
             "policy",
             "desk",

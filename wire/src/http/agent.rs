@@ -1,4 +1,4 @@
-//! What an agent asks over HTTP: enrolment and blobs (`/agent/v1`).
+//! What an agent asks over HTTP: enrolment, blobs and collected files (`/agent/v1`).
 
 use orderly_model::instance::Facts;
 use orderly_signing::instance::InstanceId;
@@ -6,8 +6,8 @@ use orderly_signing::key::PublicKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The header of `GET /agent/v1/blobs/sha256:…`: the instance id, a space, and the Base64 of the instance key's
-/// signature over `link_message("blob", …)` with this connection's exported key material.
+/// The header of `/agent/v1/blobs/…` and `/agent/v1/files/…`: the instance id, a space, and the Base64 of the instance key's
+/// signature over `link_message` for the purpose `blob` or `file` with this connection's exported key material.
 pub const INSTANCE_PROOF_HEADER: &str = "orderly-instance";
 
 /// `POST /agent/v1/enrol`

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::file::{RunCollect, RunFile};
+
 /// `POST /v1/invocations`
 ///
 /// With `order` the caller has signed the order itself and the server only checks that it says the same as the rest
@@ -39,6 +41,10 @@ pub enum Run {
     Script(RunScript),
     /// A plugin.
     Plugin(RunPlugin),
+    /// Putting a file on the instances.
+    File(RunFile),
+    /// Collecting a file from the instances.
+    Collect(RunCollect),
 }
 
 /// A script to run. Where the request carries an order these must equal what it says.
@@ -125,7 +131,7 @@ pub struct InvocationView {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `script` or `plugin`.
+    /// `script`, `plugin`, `file` or `collect`.
     pub kind: String,
     /// What was run, in one line: the plugin with its version, or the start of the script.
     pub summary: String,

@@ -54,6 +54,14 @@ pub fn by_uid(uid: u32) -> io::Result<Option<User>> {
     find(|user| user.uid == uid)
 }
 
+/// The number of the group called `name`.
+///
+/// # Errors
+/// `/etc/group` cannot be read.
+pub fn group_by_name(name: &str) -> io::Result<Option<u32>> {
+    Ok(id_of(&String::from_utf8_lossy(&std::fs::read("/etc/group")?), name))
+}
+
 /// Whether this process may change to other users.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -73,6 +81,13 @@ pub fn name_of(database: &str, id: u32) -> Option<String> {
         let mut fields = line.split(':');
         let name = fields.next()?;
         (fields.nth(1)?.parse::<u32>().ok()? == id).then(|| name.to_owned())
+    })
+}
+
+fn id_of(database: &str, name: &str) -> Option<u32> {
+    database.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
     })
 }
 
@@ -123,6 +138,8 @@ mod tests {
             assert!(parse_user(bad).is_none(), "{bad}");
         }
         assert_eq!(groups_of("a:x:1:web\nb:x:2:x,web\nc:x:3:webx\nd:x:34:web", "web", 34), [34, 1, 2]);
+        assert_eq!(id_of("web:x:33:a\nx:x:y:", "web"), Some(33));
+        assert_eq!((id_of("web:x:33:", "we"), id_of("x:x:y:", "x")), (None, None));
         assert_eq!(name_of("root:x:0:0::/:\nweb:x:33:", 33).as_deref(), Some("web"));
     }
 

@@ -15,11 +15,11 @@ use orderly_signing::merkle::TargetSet;
 use orderly_wire::http::invocation::{CreateInvocation, Targets};
 
 use super::super::auth::Permit;
+use super::super::blobs::failed;
 use super::super::body::label;
 use super::super::order::{self, Draft, Times};
 use super::super::problem::ApiError;
 use super::super::{Api, instances, run};
-use crate::blobs::BlobError;
 use crate::clock;
 use crate::store::row::{Created, InstanceKey, InvocationRow, NewInvocation, OrderBody, OrderHead, OrderKind};
 
@@ -49,15 +49,11 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
             order::make(api, &keyring, draft, checked.tiers)?
         }
     };
-    let content = match checked.content {
+    let (content, blob) = match checked.content {
         Some(content) if content.len() > CONTENT_INLINE_MAX_BYTES => {
-            api.blobs.put(content).await.map_err(|error| match error {
-                BlobError::Store(error) => error.into(),
-                error => ApiError::internal(&error),
-            })?;
-            None
+            (None, Some(api.blobs.put(content).await.map_err(failed)?))
         }
-        content => content.map(|content| content.to_vec()),
+        content => (content.map(|content| content.to_vec()), checked.blob),
     };
     let new = NewInvocation {
         uid: signed.invocation.clone(),
@@ -71,6 +67,7 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
         envelope: signed.envelope,
         plugin: checked.plugin.as_ref().map(|(plugin, _)| plugin.key),
         content,
+        blob,
         targets: resolved.into_iter().map(|(key, _)| key).collect(),
     };
     let Some(created) = api.store.create(new.clone()).await? else {

@@ -31,6 +31,9 @@ pub(super) async fn create(conn: &mut Conn, new: &NewInvocation) -> Result<Answe
     let Some((invocation,)) = created else {
         return Ok(Answer::Created(None));
     };
+    if let Some(blob) = &new.blob {
+        super::files::use_blob(conn, blob, invocation).await?;
+    }
     let (order,): (OrderKey,) = sqlx::query_as::<Db, _>(
         "INSERT INTO orders (digest, invocation_id, kind, expires_ms, envelope) VALUES ($1, $2, $3, $4, $5) RETURNING id",
     )

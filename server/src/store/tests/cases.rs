@@ -79,6 +79,7 @@ pub(super) fn invocation(number: u32, targets: &[(InstanceKey, InstanceId)]) -> 
         order_digest: Digest::of(&number.to_le_bytes()),
         envelope: format!("order {number}").into_bytes(),
         plugin: None,
+        blob: None,
         content: Some(b"true".to_vec()),
         targets: targets.iter().map(|(key, _)| *key).collect(),
     }
