@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use orderly_signing::instance::InstanceId;
 use orderly_signing::merkle::{TargetError, TargetSet};
@@ -19,6 +20,10 @@ const TARGETS_MAX: u64 = 500_000;
 
 /// Cached orders, at most.
 const ORDERS_MAX: usize = 1024;
+
+/// How long a plugin's documents are taken as they were read: an approval may have followed, over another server too, and an
+/// instance that knows the newer one refuses the older.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// Why an order cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -45,10 +50,15 @@ pub enum OfferError {
 pub struct Prepared {
     /// The order.
     pub body: OrderBody,
-    targets: TargetSet,
+    targets: Arc<TargetSet>,
+    read: Instant,
 }
 
 impl Prepared {
+    fn is_fresh(&self) -> bool {
+        self.body.plugin.is_none() || self.read.elapsed() < FRESH
+    }
+
     /// The offer for an instance, or `None` where it is not a target.
     #[must_use]
     pub fn offer(&self, instance: &InstanceId) -> Option<Offer> {
@@ -100,13 +110,20 @@ impl Offers {
     /// # Errors
     /// Where the store fails or holds no such order.
     pub async fn prepared(&self, key: OrderKey) -> Result<Arc<Prepared>, OfferError> {
-        let slot = {
+        let (slot, tree) = {
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(cache.slots.entry(key).or_default())
+            let slot = cache.slots.entry(key).or_default();
+            let stale = slot.get().filter(|prepared| !prepared.is_fresh());
+            // Documents may change, the targets of an order never do.
+            let tree = stale.map(|prepared| Arc::clone(&prepared.targets));
+            if tree.is_some() {
+                *slot = Slot::default();
+            }
+            (Arc::clone(slot), tree)
         };
         let prepared = slot
             .get_or_try_init(|| async {
-                let prepared = self.prepare(key).await?;
+                let prepared = self.prepare(key, tree).await?;
                 self.keep(key, prepared.targets.count());
                 Ok::<_, OfferError>(Arc::new(prepared))
             })
@@ -125,19 +142,31 @@ impl Offers {
             Arc::clone(cache.slots.entry(key).or_default())
         };
         // Where somebody was faster, theirs is as good.
-        if slot.set(Arc::new(Prepared { body, targets })).is_ok() {
+        if slot.set(Arc::new(Prepared { body, targets: Arc::new(targets), read: Instant::now() })).is_ok() {
             self.keep(key, count);
         }
     }
 
-    async fn prepare(&self, key: OrderKey) -> Result<Prepared, OfferError> {
+    /// Forgets the orders of a plugin, since its approval has changed.
+    pub fn forget_plugin(&self, plugin: i64) {
+        let of_it = |prepared: &Arc<Prepared>| prepared.body.plugin.as_ref().is_some_and(|(row, _)| row.key == plugin);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.slots.retain(|_, slot| !slot.get().is_some_and(of_it));
+    }
+
+    async fn prepare(&self, key: OrderKey, tree: Option<Arc<TargetSet>>) -> Result<Prepared, OfferError> {
+        let read = Instant::now();
         let mut body = self.store.order(key).await?.ok_or(OfferError::Unknown(key))?;
+        if let Some(targets) = tree {
+            return Ok(Prepared { body, targets, read });
+        }
         let targets = match body.targets.take() {
             Some(targets) => targets,
             None => self.store.targets(body.head.invocation).await?,
         };
         let targets = TargetSet::of_instances(targets).map_err(|source| OfferError::Targets { key, source })?;
-        Ok(Prepared { body, targets })
+        let targets = Arc::new(targets);
+        Ok(Prepared { body, targets, read })
     }
 
     /// Counts an order in and lets the oldest go that are too many.

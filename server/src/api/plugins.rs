@@ -9,9 +9,9 @@ use orderly_wire::package::Package;
 
 use super::auth::Permit;
 use super::body::{bytes, expect_type};
-use super::blobs::failed;
 use super::problem::ApiError;
 use super::{Api, State};
+use crate::blobs::BlobError;
 use crate::catalogue::{CatalogueError, check_approval, check_package};
 use crate::store::row::{AddOutcome, PluginDocuments, PluginRow};
 use crate::{clock, view};
@@ -41,6 +41,13 @@ fn refused(error: CatalogueError) -> ApiError {
         }
     };
     ApiError::unprocessable(code, "the upload is refused").detail(error.to_string()).hint(hint)
+}
+
+fn failed(error: BlobError) -> ApiError {
+    match error {
+        BlobError::Store(error) => error.into(),
+        error => ApiError::internal(&error),
+    }
 }
 
 /// Uploads a package: a tar of exactly `plugin.wasm`, `plugin.toml` and `statement.json`.
@@ -124,6 +131,7 @@ pub(crate) async fn approve(
             .detail(format!("this one has revision {revision}"))
             .hint("sign one with a higher revision"));
     }
+    api.link.offers.forget_plugin(row.key);
     let (row, _) = find(&api, &name, &version).await?;
     Ok(axum::Json(view::plugin(row)))
 }

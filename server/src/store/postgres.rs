@@ -1,7 +1,9 @@
 //! PostgreSQL: how it is opened. The SQL is in `body`.
 //!
 //! Owns the connection pools. Several servers may share one database: rows that a writer reads to change them are
-//! locked.
+//! locked, and keys of orders grow in the order of commits. Nothing wakes a server for what another wrote: it looks (for orders
+//! and keyrings every 15 s, for the events of somebody who waits every 5 s), and knows as online only who is linked to itself.
+//! Each has a dispatch key of its own, which the keyring must name, and all need the same blob directory.
 
 #[path = "body.rs"]
 mod body;
@@ -42,7 +44,7 @@ pub(super) async fn open(url: &str, jobs: mpsc::Receiver<Job>, phase: &Phase) ->
     let options = PgConnectOptions::from_str(url)?.application_name("orderly-server");
     let pool = |most| PoolOptions::<Db>::new().max_connections(most).acquire_timeout(Duration::from_secs(10));
     let write = pool(1).connect_with(options.clone()).await?;
-    body::migrate(&write, &[include_str!("../../migrations/postgres/0001_first.sql"), include_str!("../../migrations/postgres/0002_files.sql")]).await?;
+    body::migrate(&write, &[include_str!("../../migrations/postgres/0001_first.sql")]).await?;
     let read = pool(READERS).connect_with(options).await?;
     let nothing: Arc<dyn Any + Send + Sync> = Arc::new(());
     body::start_writer(write, jobs, Arc::clone(&nothing), phase);

@@ -82,6 +82,19 @@ async fn a_plugin_from_the_upload_to_the_offer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_waited_goes_out_with_the_newest_approval() {
+    let server = Server::start().await;
+    let agent = Agent::enrolled(&server).await;
+    assert_eq!(upload(&server, server.fleet.package(WASM, MANIFEST)).await.0, 201);
+    assert_eq!(approve(&server, server.fleet.approval(WASM, MANIFEST, 1).to_json()).await.0, 200);
+    let _: InvocationView = server.json(Method::POST, "/v1/invocations", &run(&agent, None)).await;
+    let newest = server.fleet.approval(WASM, MANIFEST, 2).to_json();
+    assert_eq!(approve(&server, newest.clone()).await.0, 200);
+    let offer = agent.link(&server).await.offer().await;
+    assert_eq!(offer.plugin.unwrap().approval, Some(newest));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn packages_that_are_refused() {
     let server = Server::start().await;
     let fleet = &server.fleet;
