@@ -85,7 +85,8 @@ pub(crate) async fn run(data: &Path, config: Option<&Path>) -> Result<(), RunErr
         instance.id = %identity.id(), server = %identity.server, version = facts::VERSION,
         trees = ?trees.kind(), keyring.revision = keyring.revision, "starting"
     );
-    let deps = Deps { identity, config, directory, artifacts, transfer, notes, trees, facts, journal, keyring, program };
+    let deps =
+        Deps { identity, config, directory, artifacts, transfer, notes, trees, facts, journal, keyring, program };
     LocalSet::new().run_until(serve(deps)).await
 }
 

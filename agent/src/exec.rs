@@ -12,8 +12,8 @@ use orderly_signing::receipt::Use;
 
 pub(crate) mod account;
 pub(crate) mod collect;
-pub(crate) mod file;
 pub(crate) mod effect;
+pub(crate) mod file;
 pub(crate) mod live;
 pub(crate) mod plugin;
 pub(crate) mod script;

@@ -28,8 +28,8 @@ use crate::clock::local_ms;
 use crate::desk::Desk;
 use crate::journal::JournalError;
 use crate::platform;
+use crate::transport::backoff::Backoff;
 use crate::transport::{ConnectError, connect};
-
 
 /// Bytes of the buffer that is read into. The library's default costs 30 times as much per idle link.
 const READ_BUFFER_BYTES: usize = 4096;

@@ -30,9 +30,9 @@ use orderly_wire::to_agent::PluginDocuments;
 use crate::config::Effects;
 use crate::exec::account::{Account, AccountError};
 use crate::exec::file::AdmittedFile;
-use crate::exec::{chain, collect};
 use crate::exec::plugin::AdmittedPlugin;
 use crate::exec::script::{AdmittedScript, quota, supported};
+use crate::exec::{chain, collect};
 use crate::journal::Journal;
 
 /// An order is not followed.

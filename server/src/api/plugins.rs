@@ -9,9 +9,9 @@ use orderly_wire::package::Package;
 
 use super::auth::Permit;
 use super::body::{bytes, expect_type};
+use super::blobs::failed;
 use super::problem::ApiError;
 use super::{Api, State};
-use crate::blobs::BlobError;
 use crate::catalogue::{CatalogueError, check_approval, check_package};
 use crate::store::row::{AddOutcome, PluginDocuments, PluginRow};
 use crate::{clock, view};
@@ -41,13 +41,6 @@ fn refused(error: CatalogueError) -> ApiError {
         }
     };
     ApiError::unprocessable(code, "the upload is refused").detail(error.to_string()).hint(hint)
-}
-
-fn failed(error: BlobError) -> ApiError {
-    match error {
-        BlobError::Store(error) => error.into(),
-        error => ApiError::internal(&error),
-    }
 }
 
 /// Uploads a package: a tar of exactly `plugin.wasm`, `plugin.toml` and `statement.json`.

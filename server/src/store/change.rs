@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use crate::store::StoreError;
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, FileRow, InstanceKey, InvocationKey, KeyringRow, NewInstance,
-    NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, Swept, TokenRow,
+    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, FileRow, InstanceKey, InvocationKey, KeyringRow,
+    NewInstance, NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, Swept, TokenRow,
 };
 
 /// A write.

@@ -64,7 +64,14 @@ pub(super) async fn open(data_dir: &Path, jobs: mpsc::Receiver<Job>, phase: &Pha
         .test_before_acquire(false)
         .connect_with(writing)
         .await?;
-    body::migrate(&write, &[include_str!("../../migrations/sqlite/0001_first.sql"), include_str!("../../migrations/sqlite/0002_files.sql")]).await?;
+    body::migrate(
+        &write,
+        &[
+            include_str!("../../migrations/sqlite/0001_first.sql"),
+            include_str!("../../migrations/sqlite/0002_files.sql"),
+        ],
+    )
+    .await?;
     let read = PoolOptions::<Db>::new()
         .max_connections(READERS)
         .idle_timeout(None)

@@ -44,7 +44,14 @@ pub(super) async fn open(url: &str, jobs: mpsc::Receiver<Job>, phase: &Phase) ->
     let options = PgConnectOptions::from_str(url)?.application_name("orderly-server");
     let pool = |most| PoolOptions::<Db>::new().max_connections(most).acquire_timeout(Duration::from_secs(10));
     let write = pool(1).connect_with(options.clone()).await?;
-    body::migrate(&write, &[include_str!("../../migrations/postgres/0001_first.sql")]).await?;
+    body::migrate(
+        &write,
+        &[
+            include_str!("../../migrations/postgres/0001_first.sql"),
+            include_str!("../../migrations/postgres/0002_files.sql"),
+        ],
+    )
+    .await?;
     let read = pool(READERS).connect_with(options).await?;
     let nothing: Arc<dyn Any + Send + Sync> = Arc::new(());
     body::start_writer(write, jobs, Arc::clone(&nothing), phase);

@@ -7,8 +7,8 @@ use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
 use crate::store::row::{
-    ActivationRow, Collecting, Delivery, FileRow, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead,
-    OrderKey, PluginDocuments, PluginRow, ResultRow, TaskRow, TokenRow,
+    ActivationRow, Collecting, Delivery, FileRow, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow,
+    OrderBody, OrderHead, OrderKey, PluginDocuments, PluginRow, ResultRow, TaskRow, TokenRow,
 };
 use crate::store::{Store, StoreError, on_engine};
 
@@ -172,11 +172,7 @@ impl Store {
     }
 
     /// What an instance sent for an invocation.
-    pub async fn file(
-        &self,
-        invocation: InvocationKey,
-        instance: InstanceKey,
-    ) -> Result<Option<FileRow>, StoreError> {
+    pub async fn file(&self, invocation: InvocationKey, instance: InstanceKey) -> Result<Option<FileRow>, StoreError> {
         on_engine!(self, reader => reader.file(invocation, instance).await)
     }
 

@@ -7,8 +7,8 @@ use orderly_signing::digest::Digest;
 use crate::store::change::{Answer, Change};
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, FileRow, InstanceKey, InvocationKey, KeyringRow, NewInstance,
-    NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, Swept, TokenRow,
+    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, FileRow, InstanceKey, InvocationKey, KeyringRow,
+    NewInstance, NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, Swept, TokenRow,
 };
 use crate::store::{Store, StoreError};
 

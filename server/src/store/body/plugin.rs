@@ -71,13 +71,15 @@ pub(super) async fn add_blob(
     bytes: i64,
     created_ms: i64,
 ) -> Result<Answer, StoreError> {
-    sqlx::query::<Db>("INSERT INTO blobs (digest, bytes, created_ms) VALUES ($1, $2, $3) \
-         ON CONFLICT (digest) DO UPDATE SET created_ms = EXCLUDED.created_ms")
-        .bind(&digest.as_bytes()[..])
-        .bind(bytes)
-        .bind(created_ms)
-        .execute(conn)
-        .await?;
+    sqlx::query::<Db>(
+        "INSERT INTO blobs (digest, bytes, created_ms) VALUES ($1, $2, $3) \
+         ON CONFLICT (digest) DO UPDATE SET created_ms = EXCLUDED.created_ms",
+    )
+    .bind(&digest.as_bytes()[..])
+    .bind(bytes)
+    .bind(created_ms)
+    .execute(conn)
+    .await?;
     Ok(Answer::Done)
 }
 
