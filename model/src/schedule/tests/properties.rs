@@ -115,7 +115,7 @@ proptest! {
     fn the_normal_form_parses_as_the_same(text in text()) {
         let parsed: Frequency = text.parse().unwrap();
         prop_assert_eq!(&parsed.to_string(), &text);
-        prop_assert_eq!(parsed.to_string().parse::<Frequency>().unwrap(), parsed.clone());
+        prop_assert_eq!(&parsed.to_string().parse::<Frequency>().unwrap(), &parsed);
         let json = serde_json::to_string(&parsed).unwrap();
         prop_assert_eq!(serde_json::from_str::<Frequency>(&json).unwrap(), parsed);
     }

@@ -224,7 +224,7 @@ fn crash() -> impl Strategy<Value = Crash> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn nothing_begins_twice_and_nothing_is_lost_in_silence(
