@@ -32,6 +32,7 @@ use crate::identity::{self, Identity};
 use crate::journal::{self, Journal, JournalError};
 use crate::transfer::Transfer;
 
+mod approvals;
 mod code;
 mod intake;
 mod receipts;

@@ -57,6 +57,31 @@ impl Outcome {
             started_ms: None,
         }
     }
+
+    /// The same end with nothing of what was written, all of which then counts as dropped. The receipt still says the
+    /// digest of all output.
+    pub(crate) fn without_output(&self) -> Self {
+        let sentence = "its output and its report were too large to be recorded";
+        let output = self.output.as_ref().map(|kept| Kept {
+            head: Vec::new(),
+            tail: Vec::new(),
+            dropped_bytes: kept.total_bytes,
+            sha256: kept.sha256,
+            ..*kept
+        });
+        let reason = self.reason.as_ref().map_or(sentence.to_owned(), |reason| format!("{reason}; {sentence}"));
+        Self {
+            status: self.status,
+            code: self.code,
+            reason: Some(reason),
+            check: self.check,
+            exit_code: self.exit_code,
+            output,
+            report: None,
+            used: self.used.clone(),
+            started_ms: self.started_ms,
+        }
+    }
 }
 
 /// An error with all its causes, in one line for a receipt.
@@ -73,4 +98,56 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use orderly_host::output::{Segment, Stream};
+
+    use super::*;
+    use crate::journal::{Expect, Journal};
+
+    #[test]
+    fn an_end_that_no_journal_entry_can_hold_is_told_without_its_output() {
+        let text = vec![b'x'; 12 * 1024 * 1024];
+        let (bytes, sha256) = (text.len() as u64, orderly_signing::digest::Digest::of(&text));
+        let head = vec![Segment { stream: Stream::Stdout, bytes: text }];
+        let kept = Kept {
+            head,
+            tail: Vec::new(),
+            dropped_bytes: 0,
+            total_bytes: bytes,
+            stdout_bytes: bytes,
+            stderr_bytes: 0,
+            sha256,
+        };
+        let outcome = Outcome {
+            output: Some(kept),
+            exit_code: Some(3),
+            ..Outcome::without_run(TaskStatus::Failed, Some(ResultCode::ExitCodeNonzero), "it failed")
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(directory.path(), Expect::Fresh, 1).unwrap();
+        let mut append = |outcome: &Outcome| {
+            let head = outcome.output.iter().flat_map(|kept| &kept.head);
+            let text: Vec<u8> = head.flat_map(|segment| segment.bytes.clone()).collect();
+            let record = crate::journal::seen(
+                orderly_signing::digest::Digest::ZERO,
+                None,
+                Some(String::from_utf8(text).unwrap()),
+                1,
+                1,
+            );
+            journal.append(&[record])
+        };
+        assert!(append(&outcome).unwrap_err().is_about_the_record());
+        let short = outcome.without_output();
+        append(&short).unwrap();
+        let (told, whole) = (short.output.unwrap(), outcome.output.unwrap());
+        assert_eq!((told.head.len(), told.tail.len(), told.dropped_bytes), (0, 0, bytes));
+        assert_eq!((told.total_bytes, told.sha256), (whole.total_bytes, whole.sha256), "what the receipt signs stays");
+        assert_eq!((short.status, short.exit_code), (TaskStatus::Failed, Some(3)));
+        assert!(short.reason.unwrap().starts_with("it failed; "));
+    }
 }

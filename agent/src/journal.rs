@@ -25,7 +25,7 @@ mod tests;
 
 use frame::{End, PAYLOAD_MAX, Place};
 use index::{At, Index, State};
-use record::{Floor, Opened, Record, Seen, TreeOf, VERSION};
+use record::{Approved, Floor, Opened, Record, Seen, TreeOf, VERSION};
 
 /// The file's name in the data directory.
 const NAME: &str = "journal";
@@ -68,6 +68,13 @@ pub(crate) enum JournalError {
     /// Written by a newer agent.
     #[error("the journal has version {0}, this agent knows {VERSION}: run the agent that wrote it")]
     Version(u32),
+}
+
+impl JournalError {
+    /// Whether the record itself cannot be written, however often it is tried.
+    pub(crate) fn is_about_the_record(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Json(_))
+    }
 }
 
 /// What is known of an order.
@@ -305,6 +312,11 @@ impl Journal {
         self.index.floor_ms
     }
 
+    /// The highest revision of an approval of this version of a plugin that was verified here.
+    pub(crate) fn approval_revision(&self, name: &str, version: &str) -> Option<u64> {
+        self.index.approvals.get(&(name.to_owned(), version.to_owned())).copied()
+    }
+
     /// Tasks that were accepted and have not ended, oldest first.
     pub(crate) fn unfinished(&self) -> Vec<Unfinished> {
         let mut open: Vec<_> = self.index.entries.iter().filter(|(_, entry)| entry.state == State::Open).collect();
@@ -338,6 +350,11 @@ pub(crate) fn tree(order: Digest, tree: TreeIdentity) -> Record {
 /// The record that raises the floor of the clock.
 pub(crate) fn floor(at_ms: i64) -> Record {
     Record::Floor(Floor { at_ms })
+}
+
+/// The record that says that an approval was verified.
+pub(crate) fn approved(name: &str, version: &str, revision: u64) -> Record {
+    Record::Approved(Approved { name: name.to_owned(), version: version.to_owned(), revision })
 }
 
 fn opened(index: &Index) -> Record {

@@ -24,7 +24,7 @@ use orderly_signing::instance::InstanceId;
 use orderly_signing::keyring::{Keyring, Tier};
 use orderly_signing::merkle::TargetProof;
 use orderly_signing::order::{Action, CollectAction, Order, ScriptAction};
-use orderly_signing::verify::{Verified, verify_order, verify_plugin};
+use orderly_signing::verify::{Plugin as Vouched, Verified, verify_order, verify_plugin};
 use orderly_wire::to_agent::PluginDocuments;
 
 use crate::config::Effects;
@@ -209,22 +209,16 @@ impl Gate<'_> {
         }
     }
 
-    /// Checks 6 to 8 of a plugin. That the component's bytes have the digest that is vouched for here is checked by
-    /// whoever fetches them.
+    /// Check 6 of a plugin. That the component's bytes have the digest that is vouched for here is checked by whoever
+    /// fetches them.
     ///
     /// # Errors
     /// The check that said no.
-    pub(crate) fn plugin(
+    pub(crate) fn vouched(
         &self,
         order: &Verified<Order>,
-        documents: Option<&PluginDocuments>,
-    ) -> Result<AdmittedPlugin, Refused> {
-        let Action::Plugin { parameters, .. } = &order.action else {
-            return Err(Refused::because(Check::Payload, "the order runs no plugin"));
-        };
-        let Some(documents) = documents else {
-            return Err(Refused::because(Check::Content, "the offer came without the plugin's documents"));
-        };
+        documents: &PluginDocuments,
+    ) -> Result<Verified<Vouched>, Refused> {
         if documents.component_bytes > COMPONENT_MAX_BYTES as u64 || documents.manifest.len() > MANIFEST_MAX_BYTES {
             return Err(Refused::because(Check::Size, "the component or the manifest is larger than any honest one"));
         }
@@ -234,15 +228,23 @@ impl Gate<'_> {
                 "the security team has not approved this version of the plugin: `orderly plugin approve` signs an approval",
             ));
         };
-        let plugin = verify_plugin(
-            Some(order),
-            self.keyring,
-            documents.component,
-            &documents.manifest,
-            &documents.statement,
-            approval,
-            self.now_ms,
-        )?;
+        let PluginDocuments { component, manifest, statement, .. } = documents;
+        Ok(verify_plugin(Some(order), self.keyring, *component, manifest, statement, approval, self.now_ms)?)
+    }
+
+    /// Checks 7 and 8 of a plugin that is vouched for by these documents.
+    ///
+    /// # Errors
+    /// The check that said no.
+    pub(crate) fn plugin(
+        &self,
+        order: &Verified<Order>,
+        documents: &PluginDocuments,
+        plugin: Verified<Vouched>,
+    ) -> Result<AdmittedPlugin, Refused> {
+        let Action::Plugin { parameters, .. } = &order.action else {
+            return Err(Refused::because(Check::Payload, "the order runs no plugin"));
+        };
         let manifest = std::str::from_utf8(&documents.manifest)
             .map_err(|error| Refused::because(Check::Content, format!("the manifest is not UTF-8: {error}")))?;
         let manifest = Manifest::parse(manifest)
@@ -292,6 +294,23 @@ fn resolve(
         let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
         Refused::lacking(ResultCode::InvalidParameter, told.join("; "))
     })
+}
+
+/// Check 6, the journal's part: an approval that was replaced by one that was verified here.
+///
+/// # Errors
+/// `rollback`.
+pub(crate) fn not_rolled_back(journal: &Journal, plugin: &Vouched) -> Result<(), Refusal> {
+    let (name, version, revision) = (&plugin.name, &plugin.version, plugin.approval_revision);
+    match journal.approval_revision(name, version).filter(|highest| *highest > revision) {
+        None => Ok(()),
+        Some(highest) => {
+            let reason = format!(
+                "the approval of `{name}` {version} has revision {revision}, {highest} was already seen: send the newest one"
+            );
+            Err(Refusal::new(Check::Rollback, reason))
+        }
+    }
 }
 
 /// Check 5, the journal's part: another order under an id that was seen, or one that a lost journal could have held.

@@ -161,7 +161,7 @@ impl Desk {
         Ok(order)
     }
 
-    fn gate<'a>(&'a self, state: &'a State) -> Gate<'a> {
+    pub(super) fn gate<'a>(&'a self, state: &'a State) -> Gate<'a> {
         Gate {
             keyring: &state.keyring,
             me: self.identity.id(),
@@ -192,7 +192,7 @@ impl Desk {
                 Ok(Job::script(admitted, bytes))
             }
             Action::Plugin { .. } => {
-                let admitted = self.gate(&self.state.borrow()).plugin(order, offer.plugin.as_ref())?;
+                let admitted = self.admitted(order, offer.plugin.as_ref())?;
                 if self.has_code(&admitted) {
                     return Ok(Job::plugin(order, admitted));
                 }
@@ -201,7 +201,7 @@ impl Desk {
                 let fetched = self.artifacts.component(digest, bytes).await;
                 fetched.map_err(|error| Refused::because(Check::Content, chain(&error)))?;
                 let order = self.verified(&offer)?;
-                let admitted = self.gate(&self.state.borrow()).plugin(&order, offer.plugin.as_ref())?;
+                let admitted = self.admitted(&order, offer.plugin.as_ref())?;
                 Ok(Job::plugin(&order, admitted))
             }
             Action::File(_) | Action::Collect(_) => {

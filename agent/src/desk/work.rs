@@ -245,7 +245,8 @@ impl Desk {
     /// Writes the end of an accepted task down, and then tells it; says whether it is on the disk.
     pub(super) async fn conclude(&self, order: Digest, invocation: &str, outcome: Outcome) -> bool {
         tracing::info!(invocation.id = invocation, %order, status = outcome.status.as_str(), "ended");
-        let finished = self.finished(order, invocation, outcome);
+        let mut short = Some(outcome.without_output());
+        let mut finished = self.finished(order, invocation, outcome);
         let safe = loop {
             let written = {
                 let mut state = self.state.borrow_mut();
@@ -254,6 +255,14 @@ impl Desk {
                 state.journal.append(&[record])
             };
             let Err(error) = written else { break true };
+            // What no entry can hold is not tried again as it is: the task's end counts for more than its output.
+            if error.is_about_the_record()
+                && let Some(outcome) = short.take()
+            {
+                tracing::error!(invocation.id = invocation, %order, error = %chain(&error), "the end of a task is told without its output");
+                finished = self.finished(order, invocation, outcome);
+                continue;
+            }
             tracing::error!(invocation.id = invocation, %order, error = %chain(&error), "the end of a task cannot be recorded yet");
             tokio::select! {
                 () = tokio::time::sleep(RETRY_TIME) => {}

@@ -15,7 +15,10 @@ use rustix::io::Errno;
 
 use super::index::{Index, State};
 use super::record::{Closed, Record, Seen, TreeOf};
-use super::{Journal, JournalError, KEEP_MS, floor, frame, opened, read_record, replay};
+use super::{Journal, JournalError, KEEP_MS, approved, floor, frame, opened, read_record, replay};
+
+/// Approvals in one entry: far below what an entry holds.
+const APPROVALS_MAX: usize = 1_000;
 
 impl Journal {
     /// Rewrites the file without what nobody needs any more.
@@ -47,6 +50,12 @@ impl Journal {
             .map_err(failed)?;
         let mut writer = Writer { file: &file, length: 0, index: Index::default() };
         writer.put(&[opened(old), floor(old.floor_ms)]).map_err(failed)?;
+        let approvals = old.approvals.iter();
+        let approvals: Vec<_> =
+            approvals.map(|((name, version), revision)| approved(name, version, *revision)).collect();
+        for some in approvals.chunks(APPROVALS_MAX) {
+            writer.put(some).map_err(failed)?;
+        }
         if let Some(from) = from {
             writer.copy(old, from).map_err(failed)?;
         }

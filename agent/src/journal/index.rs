@@ -56,6 +56,9 @@ pub(super) struct Index {
     pub next_seq: u64,
     pub floor_ms: i64,
     pub distrust_before_ms: Option<i64>,
+    /// The highest revision of the approvals of each plugin's version, by name and version. Never forgotten: only the
+    /// security team's signature adds to it.
+    pub approvals: BTreeMap<(String, String), u64>,
 }
 
 impl Index {
@@ -107,6 +110,11 @@ impl Index {
                 }
             }
             Record::Floor(floor) => self.floor_ms = self.floor_ms.max(floor.at_ms),
+            Record::Approved(approved) => {
+                let key = (approved.name.clone(), approved.version.clone());
+                let highest = self.approvals.entry(key).or_default();
+                *highest = approved.revision.max(*highest);
+            }
         }
     }
 

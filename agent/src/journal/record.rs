@@ -29,6 +29,8 @@ pub(crate) enum Record {
     Closed(Closed),
     /// The newest time that a fully verified document said.
     Floor(Floor),
+    /// A security team's approval that was verified, whether its order was accepted or not.
+    Approved(Approved),
 }
 
 impl Record {
@@ -102,6 +104,18 @@ pub(crate) struct Closed {
     pub receipt: Vec<u8>,
     /// Bytes of the whole output.
     pub output_bytes: u64,
+}
+
+/// A revision of an approval. No lower one of the same version of the plugin counts from here on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approved {
+    /// The plugin's name.
+    pub name: String,
+    /// The plugin's version.
+    pub version: String,
+    /// The approval's revision.
+    pub revision: u64,
 }
 
 /// A floor of the clock.

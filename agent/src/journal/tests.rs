@@ -80,6 +80,20 @@ fn what_was_appended_is_there_after_a_restart() {
 }
 
 #[test]
+fn the_highest_revision_of_an_approval_is_kept_over_restarts_and_rewrites() {
+    let (dir, mut journal) = fresh();
+    journal.append(&[approved("disk-report", "1.0.0", 3), approved("disk-report", "1.0.1", 1)]).unwrap();
+    journal.append(&[approved("disk-report", "1.0.0", 2)]).unwrap();
+    for round in ["appended", "rewritten", "rewritten twice"] {
+        let revisions = ["1.0.0", "1.0.1", "2.0.0"].map(|version| journal.approval_revision("disk-report", version));
+        assert_eq!(revisions, [Some(3), Some(1), None], "{round}");
+        journal.compact(KEEP_MS * 2).unwrap();
+        drop(journal);
+        (journal, _) = open(dir.path());
+    }
+}
+
+#[test]
 fn acknowledged_reports_are_not_told_again_and_their_end_is_still_known() {
     let (dir, mut journal) = fresh();
     accept(&mut journal, 1);

@@ -23,6 +23,7 @@ struct Package {
     publisher: SecretKey,
     approved: String,
     approval_expires_ms: i64,
+    approval_revision: u64,
 }
 
 impl Package {
@@ -34,6 +35,7 @@ impl Package {
             publisher: SecretKey::from_seed([5; 32]),
             approved,
             approval_expires_ms: now_ms() + 60_000,
+            approval_revision: 1,
         }
     }
 
@@ -57,7 +59,7 @@ impl Package {
             capabilities: self.approved.clone(),
             issued_ms: 1000,
             expires_ms: self.approval_expires_ms,
-            revision: 1,
+            revision: self.approval_revision,
         };
         PluginDocuments {
             component,
@@ -144,6 +146,31 @@ async fn documents_that_do_not_vouch_for_the_plugin_are_refused_by_their_check()
     assert!(done.reason().contains("level") && done.reason().contains("nonsense"), "all at once: {}", done.reason());
     let writer = Package::new(b"component", &READER.replace("read =", "write ="));
     assert_eq!(run(&fleet, &writer, &[], |_| {}).await.check(), "threshold", "more than reading needs an operator");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_that_was_replaced_is_refused_though_it_has_not_expired() {
+    let mut fleet = Fleet::linked().await;
+    let wide = Package::new(b"component", READER);
+    fleet.server.with(|state| state.blobs.insert(Digest::of(b"component").to_string(), b"component".to_vec()));
+    let done = run(&fleet, &wide, &[], |_| {}).await;
+    assert_eq!(done.status(), "Error", "accepted; there is no compiler here: {}", done.reason());
+    // The security team takes the capability back. The order that shows it is refused, and is remembered all the same.
+    let narrow = Package { approved: Capabilities::none().to_canonical_json(), approval_revision: 2, ..wide };
+    let done = run(&fleet, &narrow, &[], |_| {}).await;
+    assert_eq!((done.status(), done.check()), ("Invalid", "capabilities"), "{}", done.reason());
+    let wide = Package::new(b"component", READER);
+    for round in ["at once", "after a crash"] {
+        let done = run(&fleet, &wide, &[], |_| {}).await;
+        assert_eq!((done.status(), done.check()), ("Invalid", "rollback"), "{round}: {}", done.reason());
+        for part in ["approval", "`reader` 1.0.0", "revision 1", "2"] {
+            assert!(done.reason().contains(part), "{}", done.reason());
+        }
+        fleet.kill().await;
+        fleet.run().await;
+    }
+    let newer = Package { approval_revision: 3, ..wide };
+    assert_eq!(run(&fleet, &newer, &[], |_| {}).await.status(), "Error", "a newer one counts");
 }
 
 #[tokio::test(flavor = "multi_thread")]
