@@ -196,7 +196,13 @@ impl Desk {
     }
 
     /// Moves a file.
-    async fn moved(&self, order: Digest, admitted: &AdmittedMove, halt: &CancellationToken, live: &mut Live) -> Outcome {
+    async fn moved(
+        &self,
+        order: Digest,
+        admitted: &AdmittedMove,
+        halt: &CancellationToken,
+        live: &mut Live,
+    ) -> Outcome {
         let mover = file::Mover { transfer: &self.transfer, notes: &self.notes, order, halt };
         match admitted {
             AdmittedMove::Put(put) => file::put(put, &mover, live).await,
