@@ -5,10 +5,11 @@
 //! a policy: it says what a policy means, and `orderly-host` and the agent enforce it.
 //!
 //! Modules, each of which imports only modules before it: `error`, `id`, `limits`, `name`,
-//! `schedule`, `pattern`, `instance`, `feature`, `effect`, `selector`, `capability`, `parameter`, `template`, `plugin`, `policy`, `grant`,
+//! `schedule`, `pattern`, `instance`, `feature`, `effect`, `selector`, `capability`, `parameter`, `template`, `command`, `plugin`, `policy`, `grant`,
 //! `report`, `task`, `invocation`, `target`, `rollout`.
 
 pub mod capability;
+pub mod command;
 pub mod effect;
 pub mod error;
 pub mod feature;

@@ -49,6 +49,10 @@ pub const SUMMARY_MAX_BYTES: usize = 200;
 /// Most bytes of a regular expression that people write (parameters, arguments).
 pub const PATTERN_MAX_BYTES: usize = 256;
 
+/// Most characters of a command's description: Cloud Assistant's 512.
+pub const COMMAND_DESCRIPTION_MAX_CHARS: usize = 512;
+/// Most characters of a working directory: Cloud Assistant's 200.
+pub const WORKING_DIR_MAX_CHARS: usize = 200;
 /// Most bytes of a launcher, as the signed order has it: Cloud Assistant's 1 KB.
 pub const LAUNCHER_MAX_BYTES: usize = orderly_signing::order::MAX_LAUNCHER_BYTES;
 

@@ -13,7 +13,8 @@
 //!
 //! **Environment** ([`variables`]) is the safe way: the script stays as it was signed, byte for byte, and values are environment
 //! variables, `ORDERLY_PARAM_MY_NAME` for `my-name`. A placeholder in the script is refused, as it would stay and be wrong
-//! ([`refuse_placeholders`]); other double braces (`docker ps --format '{{.Names}}'`) are the script's own.
+//! ([`refuse_placeholders`]); other double braces (`docker ps --format '{{.Names}}'`) are the script's own. What the script does
+//! with a variable is up to it: shells want `"$X"` in quotes, and a batch file `!X!` (delayed expansion), as `%X%` is text again.
 
 mod built_in;
 mod fault;

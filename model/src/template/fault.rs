@@ -73,7 +73,9 @@ pub enum TemplateProblem {
         variable: String,
     },
     /// A placeholder where values are environment variables.
-    #[error("stays as it is, as the command's values are environment variables: use `{variable}`")]
+    #[error(
+        "stays as it is, as values are environment variables: use `{variable}`, or run the script without parameters where it is the script's own"
+    )]
     UseVariable {
         /// The variable that carries the value.
         variable: String,

@@ -161,8 +161,8 @@ fn the_safe_way_refuses_placeholders_and_leaves_other_braces_alone() {
     assert_eq!(
         told,
         [
-            "line 1, column 2: `{{my-name}}` stays as it is, as the command's values are environment variables: use `ORDERLY_PARAM_MY_NAME`",
-            "line 1, column 14: `{{ACS::Tag::team}}` stays as it is, as the command's values are environment variables: use `ORDERLY_TAG_TEAM`",
+            "line 1, column 2: `{{my-name}}` stays as it is, as values are environment variables: use `ORDERLY_PARAM_MY_NAME`, or run the script without parameters where it is the script's own",
+            "line 1, column 14: `{{ACS::Tag::team}}` stays as it is, as values are environment variables: use `ORDERLY_TAG_TEAM`, or run the script without parameters where it is the script's own",
             "line 1, column 35: `{{ACS::ScriptFileName}}` is known to launchers only",
         ]
     );

@@ -46,6 +46,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "capability",
             "parameter",
             "template",
+            "command",
             "plugin",
             "policy",
             "grant",
