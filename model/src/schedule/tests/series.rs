@@ -13,8 +13,8 @@ use crate::schedule::{
 /// When all series here are made.
 const MADE: &str = "2026-03-01T00:00:00Z";
 
-pub(super) fn plan(made: Timestamp, due: Due, misfire: Misfire, overlap: Overlap) -> Plan {
-    let words = order::Series { revision: 1, due, until_ms: None, misfire, overlap };
+pub(super) fn plan(revision: u32, made: Timestamp, due: Due, misfire: Misfire, overlap: Overlap) -> Plan {
+    let words = order::Series { revision, due, until_ms: None, misfire, overlap };
     Plan::new(&words, made.as_millisecond()).unwrap()
 }
 
@@ -49,7 +49,7 @@ fn skip(first_s: i64, last_s: i64, count: u64, reason: Reason) -> Action {
 }
 
 fn armed(due: Due, misfire: Misfire, overlap: Overlap) -> Series {
-    Series::arm(plan(time(MADE), due, misfire, overlap), &at(0))
+    Series::arm(plan(1, time(MADE), due, misfire, overlap), &at(0))
 }
 
 /// As after a restart: from the text of the state.

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::series::plan;
 use super::{time, zone};
-use crate::schedule::{Action, Event, Fate, GRACE_MS, Misfire, Overlap, Plan, Reading, Series, State};
+use crate::schedule::{Action, Event, Fate, GRACE_MS, Misfire, Overlap, Plan, Reading, Series, State, Trigger};
 
 /// Where the agent dies while it takes in an event.
 #[derive(Debug, Clone, Copy)]
@@ -24,16 +24,30 @@ enum Crash {
 
 #[derive(Debug, Clone, Copy)]
 enum Happening {
-    Time { ms: i64 },
-    Suspend { ms: i64 },
-    Step { ms: i64 },
+    Time {
+        ms: i64,
+    },
+    Suspend {
+        ms: i64,
+    },
+    Step {
+        ms: i64,
+    },
     RunEnds,
-    AgentDown { ms: i64 },
-    Reboot { ms: i64 },
+    AgentDown {
+        ms: i64,
+    },
+    Reboot {
+        ms: i64,
+    },
+    /// The same words again, in an order with a higher revision that was issued now.
+    Revise,
 }
 
 struct World {
+    /// The words, and those of the revisions before, each with the time at which it ended.
     plan: Plan,
+    past: Vec<(Plan, Timestamp)>,
     zone: TimeZone,
     series: Series,
     /// What is on disk: the state's text, and all that is to be told.
@@ -56,7 +70,21 @@ impl World {
         let disk = serde_json::to_string(series.state()).unwrap();
         let (told, journal, begun) = (vec![], BTreeMap::new(), vec![]);
         let (elapsed_ms, awake_ms, boot, was_set_back) = (0, 0, 0, false);
-        Self { plan, zone, series, disk, told, wall, elapsed_ms, awake_ms, boot, was_set_back, journal, begun }
+        Self {
+            plan,
+            past: vec![],
+            zone,
+            series,
+            disk,
+            told,
+            wall,
+            elapsed_ms,
+            awake_ms,
+            boot,
+            was_set_back,
+            journal,
+            begun,
+        }
     }
 
     fn reading(&self) -> Reading {
@@ -103,8 +131,26 @@ impl World {
                 self.journal.values_mut().for_each(|alive| *alive = false);
                 return self.restart(crash);
             }
+            Happening::Revise => return self.revise(crash),
         };
         self.takes_in(event, crash);
+    }
+
+    fn revise(&mut self, crash: Crash) {
+        if self.series.has_ended() {
+            return;
+        }
+        let Trigger::Clock(frequency) = self.plan.trigger() else { panic!("{:?}", self.plan) };
+        let due = Due::Frequency(frequency.to_string());
+        let (misfire, overlap) = (self.plan.misfire(), self.plan.overlap());
+        let next = plan(self.plan.revision() + 1, self.wall, due, misfire, overlap);
+        let actions = self.series.revise(next.clone(), &self.reading(), &self.zone).unwrap();
+        if matches!(crash, Crash::BeforeTheDisk) {
+            return self.restart(Crash::Never);
+        }
+        let old = std::mem::replace(&mut self.plan, next);
+        self.past.push((old, self.wall));
+        self.carries_out(actions, crash);
     }
 
     fn alive(&self) -> Option<u32> {
@@ -128,6 +174,10 @@ impl World {
         if matches!(crash, Crash::BeforeTheDisk) {
             return self.restart(Crash::Never);
         }
+        self.carries_out(actions, crash);
+    }
+
+    fn carries_out(&mut self, actions: Vec<Action>, crash: Crash) {
         self.disk = serde_json::to_string(self.series.state()).unwrap();
         let begins = |action: &Action| matches!(action, Action::Run { .. } | Action::Kill { .. });
         self.told.extend(actions.iter().filter(|action| !begins(action)).cloned());
@@ -144,7 +194,8 @@ impl World {
     fn begin(&mut self, due: Timestamp, number: u32, late: bool) {
         assert_eq!(self.alive(), None, "two runs at once");
         assert_eq!(usize::try_from(number).unwrap(), self.begun.len() + 1, "numbers go up by one");
-        assert!(!self.begun.contains(&due), "{due} begins twice");
+        let mended = self.was_set_back && !self.past.is_empty();
+        assert!(mended || !self.begun.contains(&due), "{due} begins twice");
         assert!(due <= self.wall || self.was_set_back, "{due} is in the future");
         if late {
             assert_eq!(self.plan.misfire(), Misfire::RunOnce, "{due} is made up for");
@@ -155,23 +206,24 @@ impl World {
         self.begun.push(due);
     }
 
+    /// What a revision has due from its making to its end, inclusive.
+    fn due(&self, plan: &Plan, end: Timestamp) -> Vec<Timestamp> {
+        let Trigger::Clock(frequency) = plan.trigger() else { panic!("{plan:?}") };
+        let mut last = plan.created();
+        let next = || {
+            last = frequency.next_after(last, &self.zone, plan.created()).filter(|due| *due <= end)?;
+            Some(last)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
     /// All occurrences up to now are accounted for; exactly once, where the clock was never set back.
     fn audit(&mut self) {
-        let frequency = match self.plan.trigger() {
-            crate::schedule::Trigger::Clock(frequency) => frequency.clone(),
-            other => panic!("{other:?}"),
-        };
-        let mut occurrences = vec![];
-        let mut last = self.plan.created();
-        while let Some(due) =
-            frequency.next_after(last, &self.zone, self.plan.created()).filter(|due| *due <= self.wall)
-        {
-            occurrences.push(due);
-            last = due;
-        }
-        let known: BTreeSet<Timestamp> = occurrences.iter().copied().collect();
+        let last = (self.plan.clone(), self.wall);
+        let spans = self.past.iter().chain([&last]);
+        let occurrences: BTreeSet<Timestamp> = spans.flat_map(|(plan, end)| self.due(plan, *end)).collect();
         let mut words: BTreeMap<Timestamp, u32> = BTreeMap::new();
-        for due in self.begun.iter().filter(|due| known.contains(due)) {
+        for due in self.begun.iter().filter(|due| occurrences.contains(due)) {
             *words.entry(*due).or_default() += 1;
         }
         for action in &self.told {
@@ -216,6 +268,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => long.clone().prop_map(|ms| Happening::AgentDown { ms }),
         1 => short.prop_map(|ms| Happening::AgentDown { ms }),
         1 => long.prop_map(|ms| Happening::Reboot { ms }),
+        1 => Just(Happening::Revise),
     ]
 }
 
@@ -238,7 +291,7 @@ proptest! {
         set_back in any::<bool>(),
     ) {
         let (start, zone) = (time(start), zone("Europe/Berlin"));
-        let plan = plan(start, Due::Frequency(frequency.to_owned()), misfire, overlap);
+        let plan = plan(1, start, Due::Frequency(frequency.to_owned()), misfire, overlap);
         let mut world = World::new(plan, zone, start);
         for (happening, crash) in happenings {
             if !set_back && matches!(happening, Happening::Step { ms } if ms < 0) {
