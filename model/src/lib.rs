@@ -5,7 +5,7 @@
 //! a policy: it says what a policy means, and `orderly-host` and the agent enforce it.
 //!
 //! Modules, each of which imports only modules before it: `error`, `id`, `limits`, `name`,
-//! `schedule`, `pattern`, `instance`, `feature`, `effect`, `selector`, `capability`, `parameter`, `template`, `command`, `plugin`, `policy`, `grant`,
+//! `schedule`, `pattern`, `instance`, `feature`, `effect`, `selector`, `capability`, `parameter`, `template`, `command`, `file`, `plugin`, `policy`, `grant`,
 //! `report`, `task`, `invocation`, `target`, `rollout`.
 
 pub mod capability;
@@ -13,6 +13,7 @@ pub mod command;
 pub mod effect;
 pub mod error;
 pub mod feature;
+pub mod file;
 pub mod grant;
 pub mod id;
 pub mod instance;

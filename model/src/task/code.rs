@@ -7,6 +7,9 @@ use std::str::FromStr;
 use super::FinalStatus;
 use crate::error::{ParseError, serde_by_text};
 
+/// Most characters of what a sentence is about.
+const ABOUT_MAX_CHARS: usize = 255;
+
 macro_rules! codes {
     ($($name:ident $text:literal $status:ident $info:literal;)*) => {
         /// Why a task did not end with Success.
@@ -27,6 +30,14 @@ macro_rules! codes {
             /// One sentence for people.
             pub fn info(self) -> &'static str {
                 match self { $(Self::$name => $info,)* }
+            }
+
+            /// The sentence with what it is about in it: the path, user, group, container or field. Escaped, and cut at 255
+            /// characters, so that it can go to a terminal.
+            pub fn sentence(self, about: &str) -> String {
+                let shown: String = about.chars().take(ABOUT_MAX_CHARS).flat_map(char::escape_debug).collect();
+                let cut = if about.chars().nth(ABOUT_MAX_CHARS).is_some() { "…" } else { "" };
+                format!("{}: `{shown}{cut}`.", self.info().trim_end_matches(['.', '?']))
             }
 
             /// The status that usually goes with it.
@@ -57,6 +68,17 @@ codes! {
     ExitCodeNonzero "ExitCodeNonzero" Failed "The exit code is not zero.";
     SecurityGroupRuleDenied "SecurityGroupRuleDenied" Aborted "A firewall keeps the agent from the server.";
     TaskConcurrencyLimit "TaskConcurrencyLimit" Aborted "Too many tasks are waiting on the instance.";
+    UsernameOrPasswordInvalid "UsernameOrPasswordInvalid" Invalid "The user's name or password is wrong.";
+    InvalidContainerId "InvalidContainerId" Invalid "The container's id is not one.";
+    InvalidContainerName "InvalidContainerName" Invalid "The container's name is not one.";
+    UnsupportedContainerRuntime "UnsupportedContainerRuntime" Invalid "The instance does not have this container runtime.";
+    ContainerNotFound "ContainerNotFound" Invalid "There is no such container on the instance.";
+    ContainerNameAndIdNotMatch "ContainerNameAndIdNotMatch" Invalid "The container with this id has another name.";
+    ContainerNameDuplicated "ContainerNameDuplicated" Invalid "More than one container has this name.";
+    ContainerStateAbnormal "ContainerStateAbnormal" Invalid "The container is not running.";
+    ContainerConnectFailed "ContainerConnectFailed" Error "The container runtime cannot be reached.";
+    ContainerRuntimeInternalError "ContainerRuntimeInternalError" Error "The container runtime failed.";
+    ContainerRuntimeTimeout "ContainerRuntimeTimeout" Error "The container runtime did not answer in time.";
     FileCreateFail "FileCreateFail" Failed "The file could not be put in its place.";
     FileAlreadyExists "FileAlreadyExists" Invalid "There is a file already, and it shall not be replaced.";
     FileContentInvalid "FileContentInvalid" Invalid "The content is not the one that was signed.";
@@ -67,6 +89,8 @@ codes! {
     FileNotExists "FileNotExists" Failed "There is no such file on the instance.";
     FileTooLarge "FileTooLarge" Failed "The file is larger than the order allows.";
     FileTransferFail "FileTransferFail" Failed "The file's bytes could not be brought over.";
+    RolloutHalted "RolloutHalted" Cancelled "Too many tasks failed before this one was started.";
+    ResourceLimitUnavailable "ResourceLimitUnavailable" Invalid "The instance cannot limit what a task uses.";
     OrderRefused "OrderRefused" Invalid "The agent refused the order; the check that failed is named.";
     CapabilityDenied "CapabilityDenied" Invalid "The plugin asks for more than is approved or allowed.";
     InvalidParameter "InvalidParameter" Invalid "A parameter is not as the command declares it.";
@@ -107,6 +131,12 @@ mod tests {
             assert_ne!(code.usual_status(), FinalStatus::Success);
             assert!(code.info().ends_with(['.', '?']));
         }
+        assert_eq!(
+            ResultCode::AccountNotExists.sentence("bob\u{1b}[2J"),
+            "The user does not exist on the instance: `bob\\u{1b}[2J`."
+        );
+        let long = ResultCode::DirectoryNotExists.sentence(&"x".repeat(5000));
+        assert!(long.ends_with("x…`.") && long.chars().count() < 400);
         assert!("deliverytimeout".parse::<ResultCode>().is_err());
     }
 }

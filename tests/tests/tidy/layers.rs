@@ -47,6 +47,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "parameter",
             "template",
             "command",
+            "file",
             "plugin",
             "policy",
             "grant",
