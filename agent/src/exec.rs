@@ -14,10 +14,14 @@ pub(crate) mod account;
 pub(crate) mod collect;
 pub(crate) mod effect;
 pub(crate) mod file;
+pub(crate) mod handed;
 pub(crate) mod live;
 pub(crate) mod plugin;
 pub(crate) mod script;
 mod shebang;
+pub(crate) mod start;
+pub(crate) mod trial;
+pub(crate) mod values;
 
 /// How a task came out. All that a receipt says of it, before it is signed.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use orderly_signing::error::{Check, Refusal};
 use orderly_signing::instance::InstanceId;
 use orderly_signing::keyring::{Keyring, Tier};
 use orderly_signing::merkle::TargetProof;
-use orderly_signing::order::{Action, CollectAction, Order, ScriptAction};
+use orderly_signing::order::{Action, CollectAction, Order, Repeat, ScriptAction};
 use orderly_signing::verify::{Plugin as Vouched, Verified, verify_order, verify_plugin};
 use orderly_wire::to_agent::PluginDocuments;
 
@@ -31,8 +31,10 @@ use crate::config::Effects;
 use crate::exec::account::{Account, AccountError};
 use crate::exec::file::AdmittedFile;
 use crate::exec::plugin::AdmittedPlugin;
-use crate::exec::script::{AdmittedScript, quota, supported};
-use crate::exec::{chain, collect};
+use crate::exec::script::{AdmittedScript, Script, quota};
+use crate::exec::start::supported;
+use crate::exec::values::{Filled, Known};
+use crate::exec::{chain, collect, trial, values};
 use crate::journal::Journal;
 
 /// An order is not followed.
@@ -123,9 +125,10 @@ impl Gate<'_> {
     /// `payload`, with what it is.
     pub(crate) fn carried_out(order: &Order) -> Result<(), Refused> {
         let beyond = match &order.action {
-            _ if !order.repeat.is_once() => Some("another time than at once"),
-            Action::Script(script) if !script.substitution.is_off() => Some("parameters"),
-            Action::Script(ScriptAction { launcher: Some(_), .. }) => Some("a launcher"),
+            _ if matches!(order.repeat, Repeat::Series(_)) => Some("another time than at once"),
+            _ if !order.repeat.is_once() && !matches!(order.action, Action::Script(_) | Action::Plugin { .. }) => {
+                Some("a trial of moving files")
+            }
             Action::Script(ScriptAction { container: Some(_), .. }) => Some("a container"),
             _ => None,
         };
@@ -148,7 +151,7 @@ impl Gate<'_> {
         if let Some(content) = content {
             order.check_content(content)?;
         }
-        supported(action.interpreter).map_err(|reason| Refused::lacking(ResultCode::CommandNotApplicable, reason))?;
+        supported(action).map_err(|reason| Refused::lacking(ResultCode::CommandNotApplicable, reason))?;
         // Whom it would run as decides the tier, so it is found before the signatures are counted.
         let account = Account::find(action.user.as_deref(), action.cwd.as_deref())?;
         // A script that may restart the instance is as mighty as root, whoever it runs as.
@@ -166,6 +169,29 @@ impl Gate<'_> {
             Refused::lacking(ResultCode::CommandNotApplicable, reason)
         })?;
         Ok(AdmittedScript { action: action.clone(), account })
+    }
+
+    /// The script with all its values in their places, whose content has been checked. `told` is what the server says of the
+    /// instance.
+    ///
+    /// # Errors
+    /// A parameter or a built-in that cannot be put in; for a trial, what would start the script and is not there.
+    pub(crate) fn filled(
+        &self,
+        order: &Order,
+        admitted: AdmittedScript,
+        content: Vec<u8>,
+        told: &BTreeMap<String, String>,
+    ) -> Result<Script, Refused> {
+        let AdmittedScript { action, account } = admitted;
+        let filled = values::fill(order, &action, content, &Known { me: self.me, told });
+        let Filled { content, environment } =
+            filled.map_err(|reason| Refused::lacking(ResultCode::InvalidParameter, reason))?;
+        let script = Script { action, content, environment, account };
+        if order.repeat == Repeat::DryRun {
+            trial::check(&script).map_err(|reason| Refused::lacking(ResultCode::CommandNotApplicable, reason))?;
+        }
+        Ok(script)
     }
 
     /// Whether exit codes can do what they mean, before anything relies on it.

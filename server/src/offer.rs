@@ -74,6 +74,7 @@ impl Prepared {
             proof: self.targets.proof(instance)?,
             content: self.body.content.clone(),
             plugin,
+            built_ins: std::collections::BTreeMap::new(),
             // Nobody knows beforehand whether somebody will look; where nobody does, the hub drops the output.
             live: true,
         })

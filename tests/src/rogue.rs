@@ -148,8 +148,14 @@ impl Rogue {
     /// While there is no link.
     pub fn offer(&self, envelope: &Envelope, targets: &TargetSet, instance: &InstanceId, content: &[u8]) {
         let proof = targets.proof(instance).expect("a target of the set");
-        let offer =
-            Offer { order: envelope.to_json(), proof, content: Some(content.to_vec()), plugin: None, live: false };
+        let offer = Offer {
+            order: envelope.to_json(),
+            proof,
+            content: Some(content.to_vec()),
+            plugin: None,
+            built_ins: std::collections::BTreeMap::new(),
+            live: false,
+        };
         self.say(ToAgent::Offer(Box::new(offer)));
     }
 

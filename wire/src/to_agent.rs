@@ -3,6 +3,8 @@
 //! Nothing here makes an agent act by itself: an [`Offer`] carries a signed order, and the agent believes
 //! only that order.
 
+use std::collections::BTreeMap;
+
 use orderly_signing::digest::Digest;
 use orderly_signing::merkle::TargetProof;
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,10 @@ pub struct Offer {
     /// The plugin's documents, where the order runs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<PluginDocuments>,
+    /// What only the server knows of the instance, for scripts that have parameters: `RegionId`, `AccountId`, `InstanceName`, and
+    /// `Tag::KEY` for a tag. Nobody signs it; agents let it be an environment variable, and text only where it can do no harm.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub built_ins: BTreeMap<String, String>,
     /// Whether live output is wanted while it runs.
     #[serde(default)]
     pub live: bool,

@@ -5,6 +5,7 @@
 //! means, and that it reads back as what was written.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
@@ -80,6 +81,7 @@ fn offer() -> Offer {
         proof: TargetProof { index: 2, hashes: vec![digest("a"), digest("b")] },
         content: None,
         plugin: None,
+        built_ins: BTreeMap::new(),
         live: true,
     }
 }
@@ -138,6 +140,9 @@ fn frames_to_the_agent() {
         approval: Some(b"{}".to_vec()),
     };
     to_agent("offer-plugin", &ToAgent::Offer(Box::new(Offer { plugin: Some(plugin), ..offer() })));
+    let built_ins =
+        [("InstanceName", "web-1"), ("Tag::team", "red")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    to_agent("offer-values", &ToAgent::Offer(Box::new(Offer { built_ins: built_ins.into(), ..offer() })));
     to_agent("ack", &ToAgent::Ack(Ack { seq: 42 }));
     to_agent("keyring", &ToAgent::Keyring(KeyringUpdate { keyring: b"{}".to_vec() }));
     to_agent("goodbye", &ToAgent::Goodbye(Goodbye { code: "replaced".to_owned(), reason: "another link".to_owned() }));
@@ -230,6 +235,8 @@ fn the_largest_offer_fits_into_a_frame() {
         proof: TargetProof { index: u64::MAX, hashes: vec![digest("a"); orderly_signing::merkle::MAX_PROOF_HASHES] },
         content: Some(vec![b'x'; orderly_model::limits::CONTENT_INLINE_MAX_BYTES]),
         plugin: None,
+        // All tags, each with the longest key and value, and the rest.
+        built_ins: (0..32).map(|number| (format!("Tag::{number}-{}", "k".repeat(128)), "v".repeat(256))).collect(),
         live: true,
     };
     assert!(encode(&ToAgent::Offer(Box::new(largest))).unwrap().len() <= TO_AGENT_MAX);

@@ -10,7 +10,7 @@ use orderly_model::task::{ResultCode, TaskStatus};
 use orderly_signing::Envelope;
 use orderly_signing::digest::Digest;
 use orderly_signing::error::Check;
-use orderly_signing::order::{Action, Order, ScriptAction};
+use orderly_signing::order::{Action, Order, Repeat, ScriptAction};
 use orderly_signing::verify::Verified;
 use orderly_wire::to_agent::Offer;
 use orderly_wire::to_server::{Report, ReportEvent};
@@ -189,7 +189,9 @@ impl Desk {
                     }
                 };
                 order.check_content(&bytes)?;
-                Ok(Job::script(admitted, bytes))
+                let told = &offer.built_ins;
+                let script = self.gate(&self.state.borrow()).filled(order, admitted, bytes, told)?;
+                Ok(Job::Script(Box::new(script)))
             }
             Action::Plugin { .. } => {
                 let admitted = self.admitted(order, offer.plugin.as_ref())?;
@@ -244,7 +246,8 @@ impl Desk {
             return self.refuse(claims, Some(order), &Refused::lacking(ResultCode::TaskConcurrencyLimit, reason));
         }
         let now_ms = local_ms();
-        let task = Task { order: digest, invocation: order.invocation.clone(), job, live, stop };
+        let trial = order.repeat == Repeat::DryRun;
+        let task = Task { order: digest, invocation: order.invocation.clone(), job, trial, live, stop };
         let (room, held) = (task.job.room(), task.job.held());
         let mut records = vec![journal::seen(
             digest,

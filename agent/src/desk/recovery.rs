@@ -16,6 +16,7 @@ impl Desk {
     /// Ends and reports all tasks that an earlier agent left unfinished.
     pub(crate) async fn recover(self: &Rc<Self>) {
         let moving = self.notes.recover();
+        crate::exec::handed::sweep(&self.named_scripts());
         let unfinished = self.state.borrow().journal.unfinished();
         for task in unfinished {
             let reason = match &task.tree {

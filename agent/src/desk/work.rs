@@ -4,6 +4,7 @@
 //! is told only once it is in the journal, and tried again for as long as the disk does not take it. What an exit code does
 //! to the instance is done only once that end is on the disk, from where it is told after the restart.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ use super::Desk;
 use super::intake::{interrupted, report};
 use crate::exec::live::Live;
 use crate::exec::plugin::{AdmittedPlugin, Plugin};
-use crate::exec::script::{AdmittedScript, Script};
-use crate::exec::{Outcome, chain, collect, effect, file, plugin, script};
+use crate::exec::script::Script;
+use crate::exec::{Outcome, chain, collect, effect, file, handed, plugin, script, trial};
 use crate::journal;
 use crate::policy::AdmittedMove;
 
@@ -46,11 +47,6 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// The job of a script order; the content has been checked.
-    pub(crate) fn script(admitted: AdmittedScript, content: Vec<u8>) -> Self {
-        Self::Script(Box::new(Script { action: admitted.action, content, account: admitted.account }))
-    }
-
     /// The job of a plugin order; its code or its component is at hand, and is looked for again when its turn comes: tasks
     /// that wait hold none.
     pub(crate) fn plugin(order: &Verified<Order>, admitted: AdmittedPlugin) -> Self {
@@ -103,6 +99,8 @@ pub(super) struct Task {
     pub order: Digest,
     pub invocation: String,
     pub job: Job,
+    /// Whether it is told instead of done.
+    pub trial: bool,
     pub live: bool,
     pub stop: CancellationToken,
 }
@@ -157,6 +155,14 @@ impl Desk {
     }
 
     async fn run(self: &Rc<Self>, task: &Task) -> Outcome {
+        if task.trial {
+            return match &task.job {
+                Job::Script(script) => trial::script(script, self.config.effects.as_ref()),
+                Job::Plugin(plugin) => trial::plugin(plugin),
+                // Such an order was refused; should one get here, it moves nothing.
+                Job::Move(_) => interrupted("a file is not moved as a trial"),
+            };
+        }
         let mut live =
             if task.live { Live::new(task.order, task.invocation.clone(), self.live.clone()) } else { Live::off() };
         let halt = CancellationToken::new();
@@ -176,7 +182,8 @@ impl Desk {
                 Job::Script(script) => {
                     let started = |tree: &orderly_host::platform::Tree| self.remember_tree(task.order, tree);
                     let halt = script::Halt { stop: &halt, grace: self.config.grace };
-                    script::run(script, tree, &halt, &mut live, started).await
+                    let place = self.named_scripts();
+                    script::run(script, tree, &place, &halt, &mut live, started).await
                 }
                 Job::Plugin(plugin) => {
                     let place = plugin::Place {
@@ -234,6 +241,11 @@ impl Desk {
             };
         }
         outcome
+    }
+
+    /// Where scripts lie whose launchers need a file with a name.
+    pub(super) fn named_scripts(&self) -> PathBuf {
+        handed::place(self.directory.path(), self.identity.id().as_str())
     }
 
     /// Where the tree could not be named beforehand it is written down now. It needs no sync: such a tree ends when

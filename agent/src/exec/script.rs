@@ -1,12 +1,11 @@
 //! Running a script.
 //!
-//! Owns the hand-over (sealed memory files, for the script and for its input, that nobody else can read or change; never a
-//! file in a shared directory and never text in a command line), the choice of the interpreter, and the end. What the order says is ended with the
-//! script: `process-tree` ends all that it began, after its own end too, so that nothing of a task is alive once its
-//! end is told; `process` ends the script's own process alone, and what it left in the background (`nohup server &`) lives
-//! on; its hold on the output is then waited for a moment only.
+//! Owns its start with what it is to have, its watch, and its end. What the order says is ended with the script:
+//! `process-tree` ends all that it began, after its own end too, so that nothing of a task is alive once its end is told;
+//! `process` ends the script's own process alone, and what it left in the background (`nohup server &`) lives on; its hold
+//! on the output is then waited for a moment only.
 
-use std::io;
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::pin::Pin;
@@ -16,28 +15,21 @@ use orderly_host::output::{Keeper, Kept, pump};
 use orderly_host::platform::{Child, Ended, Exit, Hits, Quota, Spec, Stdin, Tree, memfd, spawn};
 use orderly_model::limits::OUTPUT_KEPT_MAX_BYTES;
 use orderly_model::task::{ResultCode, TaskStatus};
-use orderly_signing::order::{ScriptAction, ScriptKind, Termination};
-use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
+use orderly_signing::order::{ScriptAction, Termination};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
+use super::handed::Handed;
 use super::live::Live;
-use super::shebang::{self, Shebang};
-use super::{Outcome, chain};
+use super::{Outcome, chain, start};
 use crate::clock::local_ms;
-
-/// The script as its interpreter sees it: the first descriptor behind the standard ones.
-const SCRIPT_PATH: &str = "/proc/self/fd/3";
 
 /// How long output is still read from processes that a script left behind.
 const LEFT_BEHIND_TIME: Duration = Duration::from_millis(200);
 
 /// How long the rest of the output is read once nothing is alive.
 const REST_TIME: Duration = Duration::from_secs(2);
-
-/// Where PowerShell is looked for.
-const POWERSHELL: [&str; 3] = ["/usr/bin/pwsh", "/usr/local/bin/pwsh", "/opt/microsoft/powershell/7/pwsh"];
 
 /// A script order that passed checks 6 to 8, its content aside where that was not at hand yet.
 #[derive(Debug)]
@@ -53,8 +45,10 @@ pub(crate) struct AdmittedScript {
 pub(crate) struct Script {
     /// What the order says of it.
     pub action: ScriptAction,
-    /// Its bytes.
+    /// Its bytes, with all values in their places.
     pub content: Vec<u8>,
+    /// What is added to the environment.
+    pub environment: BTreeMap<String, String>,
     /// As whom and where.
     pub account: Account,
 }
@@ -72,7 +66,7 @@ impl Script {
 
     /// Bytes of memory that it holds while it waits.
     pub(crate) fn held(&self) -> u64 {
-        let texts = self.action.environment.values().chain(&self.action.stdin);
+        let texts = self.environment.values().chain(&self.action.stdin);
         self.content.len() as u64 + texts.map(|text| text.len() as u64).sum::<u64>()
     }
 }
@@ -85,25 +79,6 @@ pub(crate) struct Halt<'a> {
     pub grace: Duration,
 }
 
-/// Whether this instance can run scripts of this kind; else why not.
-///
-/// # Errors
-/// A sentence that says what is missing.
-pub(crate) fn supported(kind: ScriptKind) -> Result<(), String> {
-    match kind {
-        ScriptKind::Shell => Ok(()),
-        ScriptKind::PowerShell if powershell().is_some() => Ok(()),
-        ScriptKind::PowerShell => {
-            Err(format!("PowerShell is not installed on this instance (looked for {})", POWERSHELL.join(", ")))
-        }
-        ScriptKind::Bat => Err("Bat scripts run on Windows only, this instance runs Linux".to_owned()),
-    }
-}
-
-fn powershell() -> Option<&'static str> {
-    POWERSHELL.into_iter().find(|path| Path::new(path).is_file())
-}
-
 /// What an order holds its script's process tree to.
 pub(crate) fn quota(action: &ScriptAction) -> Quota {
     let Some(resources) = action.resources else { return Quota::default() };
@@ -114,18 +89,19 @@ pub(crate) fn quota(action: &ScriptAction) -> Quota {
     }
 }
 
-/// Runs the script in this tree until it ends, its time is over, or it is halted. `started` is called once its
-/// process is there.
+/// Runs the script in this tree until it ends, its time is over, or it is halted. A file with a name is made in `place`.
+/// `started` is called once its process is there.
 pub(crate) async fn run(
     script: &Script,
     tree: Tree,
+    place: &Path,
     halt: &Halt<'_>,
     live: &mut Live,
     started: impl FnOnce(&Tree),
 ) -> Outcome {
     let started_ms = Some(local_ms());
-    let child = match start(script, &tree) {
-        Ok(child) => child,
+    let (child, _named) = match start(script, &tree, place) {
+        Ok(started) => started,
         Err(reason) => {
             return Outcome {
                 started_ms,
@@ -140,41 +116,30 @@ pub(crate) async fn run(
     held_back(named(end, script, keeper.finish(), started_ms), hits, &quota(&script.action))
 }
 
-fn start(script: &Script, tree: &Tree) -> Result<Child, String> {
-    let line = shebang::parse(&script.content).map_err(|error| error.to_string())?;
-    let handed = hand_over(script).map_err(|error| format!("the script cannot be handed over: {error}"))?;
-    let (program, arguments) = match (script.action.interpreter, line) {
-        (ScriptKind::Shell, None) => ("/bin/sh".into(), Vec::new()),
-        (ScriptKind::Shell, Some(Shebang { interpreter, argument })) => (interpreter, argument.into_iter().collect()),
-        (ScriptKind::PowerShell, _) => {
-            let program = powershell().ok_or("PowerShell is not installed any more")?;
-            (program.into(), ["-NoProfile", "-NonInteractive", "-File"].map(Into::into).to_vec())
-        }
-        (ScriptKind::Bat, _) => return Err("Bat scripts run on Windows only".to_owned()),
-    };
-    let mut spec = Spec::new(program).args(arguments).args([SCRIPT_PATH]);
-    spec.env = script.account.environment(&script.action.environment);
+/// Starts it; the file that it was handed over in lives as long as what is given back.
+fn start(script: &Script, tree: &Tree, place: &Path) -> Result<(Child, Option<Handed>), String> {
+    let extension = start::extension(&script.action)?;
+    let handed = Handed::over(&script.content, &script.account, place, extension.as_deref())
+        .map_err(|error| format!("the script cannot be handed over: {error}"))?;
+    let line = start::line(&script.action, &script.content, handed.path())?;
+    let mut spec = Spec::new(line.program).args(line.arguments);
+    spec.env = script.account.environment(&script.environment);
     spec.cwd = script.account.directory().to_owned();
     spec.credentials = script.account.credentials();
-    spec.extra = vec![handed];
+    let named = match handed {
+        Handed::Memory(descriptor) => {
+            spec.extra = vec![descriptor];
+            None
+        }
+        named @ Handed::Named(_) => Some(named),
+    };
     if let Some(input) = &script.action.stdin {
         let input = memfd::sealed("orderly-stdin", &[input.as_bytes()]);
         spec.stdin = Stdin::Fd(input.map_err(|error| format!("its input cannot be handed over: {error}"))?);
     }
     // A script may want core files, as in a login of that user.
     spec.limits = Vec::new();
-    spawn(spec, tree).map_err(|error| chain(&error))
-}
-
-fn hand_over(script: &Script) -> io::Result<OwnedFd> {
-    let file = memfd::sealed("orderly-script", &[&script.content])?;
-    fchmod(&file, Mode::RUSR | Mode::XUSR)?;
-    if script.account.credentials().is_some() {
-        // The interpreter opens it anew by its path in /proc, as that user.
-        let (uid, gid) = script.account.ids();
-        fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-    }
-    Ok(file)
+    spawn(spec, tree).map(|child| (child, named)).map_err(|error| chain(&error))
 }
 
 /// Why a run is over.

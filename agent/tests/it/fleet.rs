@@ -182,7 +182,14 @@ impl Fleet {
 
     pub(crate) fn offer_of(&self, envelope: &Envelope, content: Option<&[u8]>) -> Offer {
         let proof = TargetSet::of_instances([self.instance()]).unwrap().proof(&self.instance()).unwrap();
-        Offer { order: envelope.to_json(), proof, content: content.map(<[u8]>::to_vec), plugin: None, live: true }
+        Offer {
+            order: envelope.to_json(),
+            proof,
+            content: content.map(<[u8]>::to_vec),
+            plugin: None,
+            built_ins: BTreeMap::new(),
+            live: true,
+        }
     }
 
     /// Signs and offers; gives the digest.

@@ -12,3 +12,4 @@ mod plugins;
 mod refusals;
 mod scripts;
 mod server;
+mod values;

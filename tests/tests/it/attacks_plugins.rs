@@ -76,7 +76,14 @@ impl Scene {
             sign_order(&work.order(std::slice::from_ref(&self.agent.id)), &self.fleet.trust.operator).unwrap();
         let targets = TargetSet::of_instances([self.agent.id.clone()]).unwrap();
         let proof = targets.proof(&self.agent.id).unwrap();
-        let offer = Offer { order: envelope.to_json(), proof, content: None, plugin: Some(documents), live: false };
+        let offer = Offer {
+            order: envelope.to_json(),
+            proof,
+            content: None,
+            plugin: Some(documents),
+            built_ins: BTreeMap::new(),
+            live: false,
+        };
         self.rogue.say(ToAgent::Offer(Box::new(offer)));
         let receipt = self.rogue.receipt(&envelope.digest(), &self.key);
         println!("{:?}: {:?}", receipt.check, receipt.reason);
