@@ -29,7 +29,7 @@ use crate::name::{EnvName, ParameterName};
 use crate::parameter::{ParameterSpec, Values};
 
 pub use built_in::{BuiltIn, BuiltIns};
-pub use fault::{FAULTS_MAX, TemplateFault, TemplateProblem};
+pub use fault::{FAULTS_MAX, PLACEHOLDERS_MAX, TemplateFault, TemplateProblem};
 pub use launcher::Launcher;
 use scan::{Inner, Token, scan};
 
@@ -60,11 +60,13 @@ impl Template {
     /// Content that is not UTF-8 cannot be a template: in some encodings a brace is half of another character.
     ///
     /// # Errors
-    /// Everything in double braces that is no placeholder, and more than 20 names; at most [`FAULTS_MAX`] of them.
+    /// Everything in double braces that is no placeholder, more than 20 names, and more than 10,000 placeholders; at most
+    /// [`FAULTS_MAX`] of them.
     pub fn parse(text: &str) -> Result<Self, Vec<TemplateFault>> {
         let mut pieces = Vec::new();
         let mut faults = Vec::new();
         let mut names = BTreeSet::new();
+        let mut placeholders = 0;
         for token in scan(text) {
             let (inner, at) = match token {
                 Token::Text(text) => {
@@ -73,6 +75,11 @@ impl Template {
                 }
                 Token::Braces(inner, at) => (inner, at),
             };
+            placeholders += 1;
+            if placeholders > PLACEHOLDERS_MAX {
+                faults.push(TemplateFault::new(at, inner, TemplateProblem::TooManyPlaceholders));
+                break;
+            }
             let problem = match Inner::parse(inner) {
                 Ok(Inner::Parameter(name)) => {
                     let count = names.len() + 1;

@@ -276,4 +276,20 @@ proptest! {
             prop_assert_eq!(serde_json::from_str::<CommandDraft>(&json).unwrap(), again);
         }
     }
+
+    #[test]
+    fn no_byte_of_a_value_becomes_text_in_the_safe_way(content in "[a-z{}$ \n]{1,60}", value in "[^\0]{0,40}", other in "[^\0]{0,40}") {
+        let parameters = vec![ParameterSpec::implied("a".parse().unwrap())];
+        let draft = CommandDraft { content: Some(content.clone()), parameters, ..script("") };
+        if let Ok(command) = check(&draft) {
+            let CommandBody::Script(spec) = &command.body else { unreachable!("it is a script") };
+            let action = |value: &str| {
+                let values = Values::resolve(&spec.parameters, &BTreeMap::from([("a".to_owned(), value.to_owned())]));
+                ScriptAction { parameters: BTreeMap::new(), ..spec.action(None, &values.unwrap(), 0) }
+            };
+            // The script's bytes are the content's, and all else is the same whatever the value is.
+            prop_assert_eq!(action(&value).content, crate::Digest::of(content.as_bytes()));
+            prop_assert_eq!(action(&value), action(&other));
+        }
+    }
 }

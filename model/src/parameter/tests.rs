@@ -133,3 +133,12 @@ fn two_names_of_one_variable_are_found() {
     );
     assert_eq!(check_specs(&specs), [], "as text they differ");
 }
+
+#[test]
+fn an_order_s_values_are_taken_as_they_are_or_refused() {
+    let values = Values::of_order(&given(&[("A", "{{x}}"), ("b-c", "")])).unwrap();
+    assert_eq!(values.into_texts(), given(&[("A", "{{x}}"), ("b-c", "")]));
+    for bad in [given(&[("a.b", "")]), given(&[("a", ""), ("A", "")]), given(&[("a", "\0")])] {
+        assert!(Values::of_order(&bad).is_err(), "{bad:?}");
+    }
+}

@@ -60,6 +60,17 @@ impl Values {
         if faults.is_empty() { Ok(Self(values)) } else { Err(faults) }
     }
 
+    /// The values as a signed order has them, none of them secret: all that an agent knows of a script's parameters.
+    ///
+    /// # Errors
+    /// All faults at once: what is no name, two names that differ in capitals only, values that are too long or hold a zero
+    /// byte, too many.
+    pub fn of_order(parameters: &BTreeMap<String, String>) -> Result<Self, Vec<ParameterFault>> {
+        let names = parameters.keys().filter_map(|name| name.parse().ok());
+        let specs: Vec<_> = names.map(ParameterSpec::implied).collect();
+        Self::resolve(&specs, parameters)
+    }
+
     /// The value of a parameter, also of a secret one: for the script, never for a log.
     pub fn text(&self, name: &ParameterName) -> Option<&str> {
         self.0.get(name).map(|value| value.text.as_str())

@@ -7,6 +7,8 @@ use crate::limits::PARAMETERS_MAX;
 
 /// Most faults that are told of one script: a file that is no script can have as many as it has bytes.
 pub const FAULTS_MAX: usize = 100;
+/// Most placeholders of one script, so that what is read is not much larger than the script.
+pub const PLACEHOLDERS_MAX: usize = 10_000;
 
 /// One placeholder that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,9 @@ pub enum TemplateProblem {
     /// The 21st name.
     #[error("is one name too many: a command has at most {PARAMETERS_MAX}")]
     TooMany,
+    /// The 10,001st placeholder.
+    #[error("is one placeholder too many: a script has at most {PLACEHOLDERS_MAX}")]
+    TooManyPlaceholders,
     /// The command does not declare it.
     #[error("is not declared by the command, which takes {}", list(.known))]
     Undeclared {
