@@ -8,6 +8,7 @@ mod agent;
 mod auth;
 mod blobs;
 mod body;
+mod commands;
 mod events;
 mod files;
 mod instances;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
+use orderly_model::command::ContentLimits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -49,6 +51,9 @@ const BODY_MAX: usize = 512 * 1024;
 
 /// Bytes of the body that creates an invocation: the largest script in Base64, and a million instance ids.
 const INVOCATION_MAX: usize = 48 * 1024 * 1024;
+
+/// Bytes of the body that makes or changes a command: the largest script, in JSON with room for what is escaped there.
+const COMMAND_MAX: usize = 8 * 1024 * 1024;
 
 /// Packages that are taken at the same time; each is held in memory while it is checked.
 const UPLOADS: usize = 2;
@@ -77,6 +82,8 @@ pub struct Api {
     pub authority: Authority,
     /// Content by digest.
     pub blobs: Blobs,
+    /// How large the scripts of commands that are kept may be.
+    pub scripts: ContentLimits,
     /// Wakes the dispatcher.
     pub nudge: Nudge,
     /// What links work with.
@@ -110,6 +117,12 @@ fn described() -> OpenApiRouter<Arc<Api>> {
     let packages = OpenApiRouter::new()
         .routes(routes!(plugins::list, plugins::upload))
         .layer(DefaultBodyLimit::max(orderly_wire::package::PACKAGE_MAX_BYTES));
+    let commands = OpenApiRouter::new()
+        .routes(routes!(commands::list, commands::create))
+        .routes(routes!(commands::show, commands::change, commands::delete))
+        .routes(routes!(commands::duplicate))
+        .routes(routes!(commands::versions))
+        .layer(DefaultBodyLimit::max(COMMAND_MAX));
     OpenApiRouter::with_openapi(openapi::head())
         .routes(routes!(openapi::health))
         .routes(routes!(openapi::serve))
@@ -141,6 +154,7 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .merge(large)
         .merge(packages)
+        .merge(commands)
 }
 
 /// The service of all routes.

@@ -123,6 +123,7 @@ pub(crate) async fn start(
         trust,
         authority: keys.authority,
         blobs,
+        scripts: config.scripts(),
         nudge,
         link,
         accepting: shutdown.accepting.clone(),

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use orderly_model::command::{ContentLimits, ContentUse};
+use orderly_model::limits::{CONTENT_LIMIT_MAX_BASE64_BYTES, SCRIPT_STORED_MAX_BASE64_BYTES};
+
 /// The largest file where nothing else is said: 4 GiB.
 const FILE_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -40,7 +43,24 @@ pub struct Config {
     #[arg(long, env = "ORDERLY_SERVER_STORAGE_MAX_BYTES", value_name = "BYTES", default_value_t = STORAGE_MAX_BYTES)]
     pub storage_max_bytes: u64,
 
+    /// Bytes of the largest script of a command that is kept, of its Base64 form; up to 4 MiB.
+    #[arg(long, env = "ORDERLY_SERVER_COMMAND_MAX_BYTES", value_name = "BYTES",
+        default_value_t = SCRIPT_STORED_MAX_BASE64_BYTES as u32,
+        value_parser = clap::value_parser!(u32).range(1..=CONTENT_LIMIT_MAX_BASE64_BYTES as i64))]
+    pub command_max_bytes: u32,
+
     /// Makes and prints another administrator's token, for when the first was lost.
     #[arg(long)]
     pub new_admin_token: bool,
+}
+
+impl Config {
+    /// How large the scripts of commands that are kept may be.
+    #[must_use]
+    pub fn scripts(&self) -> ContentLimits {
+        let usual = ContentLimits::default();
+        let stored = usize::try_from(self.command_max_bytes).unwrap_or(usize::MAX);
+        // The command line has taken no other value than one that is allowed.
+        ContentLimits::new(stored, usual.of(ContentUse::Unsaved), usual.of(ContentUse::Upload)).unwrap_or(usual)
+    }
 }

@@ -83,6 +83,7 @@ impl Server {
             public_name: Vec::new(),
             file_max_bytes: 1024 * 1024 * 1024,
             storage_max_bytes: 4 * 1024 * 1024 * 1024,
+            command_max_bytes: 18 * 1024,
             new_admin_token: false,
         };
         let shutdown = Shutdown::default();

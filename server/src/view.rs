@@ -6,6 +6,7 @@ use orderly_model::invocation::{StatusCounts, aggregate};
 use orderly_model::task::{ResultCode, TaskStatus};
 use orderly_signing::key::PublicKey;
 use orderly_wire::http::activation::ActivationView;
+use orderly_wire::http::command::{CommandRef, CommandView, VersionView};
 use orderly_wire::http::instance::InstanceView;
 use orderly_wire::http::invocation::InvocationView;
 use orderly_wire::http::plugin::PluginView;
@@ -14,7 +15,9 @@ use orderly_wire::http::token::TokenView;
 
 use crate::store::StoreError;
 use crate::store::fact::RECEIPT_REFUSED;
-use crate::store::row::{ActivationRow, InstanceRow, InvocationRow, PluginRow, TaskRow, TokenRow};
+use crate::store::row::{
+    ActivationRow, CommandRow, InstanceRow, InvocationRow, PluginRow, TaskRow, TokenRow, VersionRow,
+};
 
 /// The counts by the names of the statuses, without the zeros.
 #[must_use]
@@ -36,6 +39,7 @@ pub fn invocation(row: &InvocationRow) -> InvocationView {
         name: row.name.clone(),
         kind: row.kind.clone(),
         summary: row.summary.clone(),
+        command: row.command.as_ref().map(|(id, version)| CommandRef { id: id.clone(), version: number(*version) }),
         status: aggregate(&row.counts).as_str().to_owned(),
         counts: counts(&row.counts),
         targets: unsigned(row.targets),
@@ -120,6 +124,40 @@ pub fn activation(row: ActivationRow) -> ActivationView {
 #[must_use]
 pub fn token(row: TokenRow) -> TokenView {
     TokenView { id: row.uid, name: row.name, created_ms: row.created_ms, expires_ms: row.expires_ms }
+}
+
+/// The number of a version, which is never negative.
+fn number(version: i32) -> u32 {
+    u32::try_from(version).unwrap_or(0)
+}
+
+/// A version of a command.
+#[must_use]
+pub fn version(row: VersionRow) -> VersionView {
+    VersionView {
+        version: number(row.version),
+        name: row.name,
+        description: row.description,
+        content: row.content_digest,
+        content_bytes: unsigned(row.content_bytes),
+        changed_ms: row.changed_ms,
+        changed_by: row.changed_by,
+    }
+}
+
+/// A command.
+#[must_use]
+pub fn command(row: CommandRow) -> CommandView {
+    CommandView {
+        id: row.uid,
+        kind: row.kind,
+        newest: number(row.newest),
+        shown: version(row.version),
+        tags: row.tags,
+        created_ms: row.created_ms,
+        created_by: row.created_by,
+        used_ms: row.used_ms,
+    }
 }
 
 /// A plugin version.

@@ -6,6 +6,7 @@
 
 pub mod activation;
 pub mod agent;
+pub mod command;
 pub mod event;
 pub mod file;
 pub mod instance;

@@ -19,9 +19,12 @@ use crate::blobs::upload::{Part, UploadError};
 pub(super) fn refused(error: UploadError) -> ApiError {
     let (status, code, title, hint) = match error {
         UploadError::Blob(error) => return failed(error),
-        UploadError::TooLarge { .. } => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "file-too-large", "the file is too large", "see the server's `--file-max-bytes`")
-        }
+        UploadError::TooLarge { .. } => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "file-too-large",
+            "the file is too large",
+            "see the server's `--file-max-bytes`",
+        ),
         UploadError::Full { .. } => (
             StatusCode::INSUFFICIENT_STORAGE,
             "storage-full",
@@ -37,10 +40,15 @@ pub(super) fn refused(error: UploadError) -> ApiError {
             "the upload does not go on where it ended",
             "`GET` on the same path says how many bytes are here",
         ),
-        UploadError::TooMany(_) => {
-            (StatusCode::BAD_REQUEST, "upload-size", "the body is longer than was announced", "say the file's size as `bytes`")
+        UploadError::TooMany(_) => (
+            StatusCode::BAD_REQUEST,
+            "upload-size",
+            "the body is longer than was announced",
+            "say the file's size as `bytes`",
+        ),
+        UploadError::Cut(_) => {
+            (StatusCode::BAD_REQUEST, "upload-cut", "the body broke off", "go on with another request")
         }
-        UploadError::Cut(_) => (StatusCode::BAD_REQUEST, "upload-cut", "the body broke off", "go on with another request"),
         UploadError::Digest { .. } => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "blob-digest",

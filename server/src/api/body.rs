@@ -1,8 +1,13 @@
 //! Bodies and queries, with errors that say where.
 
+use std::collections::BTreeMap;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::{StatusCode, header, request::Parts};
+use orderly_model::limits::TAGS_MAX;
+use orderly_model::name::{TagKey, TagValue};
+use orderly_wire::http::problem::Fault;
 use serde::de::DeserializeOwned;
 
 use super::problem::ApiError;
@@ -104,12 +109,13 @@ pub(super) fn label(field: &str, text: Option<&str>) -> Result<Option<String>, A
 }
 
 /// Tags that people gave: at most 20, each of the model's form.
-pub(super) fn tags(
-    tags: &std::collections::BTreeMap<String, String>,
-) -> Result<std::collections::BTreeMap<String, String>, ApiError> {
-    use orderly_model::limits::TAGS_MAX;
-    use orderly_model::name::{TagKey, TagValue};
-    use orderly_wire::http::problem::Fault;
+pub(super) fn tags(tags: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ApiError> {
+    let faults = tag_faults(tags);
+    if faults.is_empty() { Ok(tags.clone()) } else { Err(ApiError::faults(faults)) }
+}
+
+/// What is wrong with tags that people gave.
+pub(super) fn tag_faults(tags: &BTreeMap<String, String>) -> Vec<Fault> {
     let mut faults = Vec::new();
     if tags.len() > TAGS_MAX {
         faults.push(Fault {
@@ -126,5 +132,5 @@ pub(super) fn tags(
             faults.push(Fault { field, message: error.to_string() });
         }
     }
-    if faults.is_empty() { Ok(tags.clone()) } else { Err(ApiError::faults(faults)) }
+    faults
 }

@@ -95,8 +95,12 @@ pub(crate) async fn put(
         return Err(ApiError::new(StatusCode::GONE, "task-ended", "the task has ended, nothing more is taken for it"));
     }
     if piece.bytes > sender.action.max_bytes {
-        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "file-too-large", "the order takes no file of this size")
-            .detail(format!("{} bytes, at most {}", piece.bytes, sender.action.max_bytes)));
+        return Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "file-too-large",
+            "the order takes no file of this size",
+        )
+        .detail(format!("{} bytes, at most {}", piece.bytes, sender.action.max_bytes)));
     }
     let part = Part::File(sender.order, sender.instance);
     let body = request.into_body().into_data_stream();

@@ -31,7 +31,7 @@ pub(crate) async fn list(
     Params(query): Params<ListInstances>,
 ) -> Result<axum::Json<Page<InstanceView>>, ApiError> {
     let limit = limit(query.limit)?;
-    let selector = query.tags.as_deref().map(selector).transpose()?.unwrap_or_default();
+    let selector = query.tags.as_deref().map(tag_selector).transpose()?.unwrap_or_default();
     let mut after = after(query.after.as_deref(), 0)?;
     let mut found: Vec<InstanceRow> = Vec::new();
     // Who is linked is known here and not in the store, so the store's pages are filtered until one is full.
@@ -59,7 +59,7 @@ pub(crate) async fn list(
 }
 
 /// A tag selector of a query, as the store takes it.
-fn selector(text: &str) -> Result<BTreeMap<String, String>, ApiError> {
+pub(super) fn tag_selector(text: &str) -> Result<BTreeMap<String, String>, ApiError> {
     let selector: TagSelector = text.parse().map_err(|error: orderly_model::error::ParseError| {
         ApiError::bad_request("selector", "`tags` is not a tag selector").detail(error.to_string())
     })?;

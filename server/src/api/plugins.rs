@@ -8,8 +8,8 @@ use orderly_wire::http::plugin::{PluginDetail, PluginView};
 use orderly_wire::package::Package;
 
 use super::auth::Permit;
-use super::body::{bytes, expect_type};
 use super::blobs::failed;
+use super::body::{bytes, expect_type};
 use super::problem::ApiError;
 use super::{Api, State};
 use crate::catalogue::{CatalogueError, check_approval, check_package};

@@ -21,6 +21,7 @@ use super::Api;
 use super::problem::ApiError;
 use crate::store::row::{PluginDocuments, PluginRow};
 
+mod command;
 mod moving;
 
 /// Characters of a summary.
@@ -43,6 +44,8 @@ pub(super) struct Checked {
     pub(super) plugin: Option<(PluginRow, PluginDocuments)>,
     /// The blob that it needs.
     pub(super) blob: Option<Digest>,
+    /// The command that is kept, where it is one, and in which version.
+    pub(super) command: Option<(String, i32)>,
 }
 
 /// Checks what a request runs.
@@ -50,6 +53,7 @@ pub(super) async fn check(api: &Api, run: Run, signed: bool) -> Result<Checked, 
     match run {
         Run::Script(script) => self::script(script),
         Run::Plugin(plugin) => self::plugin(api, plugin, signed).await,
+        Run::Command(command) => command::check(api, command, signed).await,
         Run::File(file) => moving::file(api, file).await,
         Run::Collect(collect) => moving::collect(collect),
     }
@@ -127,21 +131,26 @@ fn script(script: RunScript) -> Result<Checked, ApiError> {
         output_bytes,
         ..ScriptAction::new(&script.content)
     });
-    let tiers: &[Tier] = match script.user.as_deref() {
-        // As the agent's own, which is the instance's to know.
-        None => &[Tier::NativeRoot, Tier::NativeUser],
-        Some("root") => &[Tier::NativeRoot],
-        Some(_) => &[Tier::NativeUser],
-    };
     Ok(Checked {
         action,
-        tiers,
+        tiers: tiers(script.user.as_deref()),
         kind: "script",
         summary: first_line(&script.content),
         content: Some(Bytes::from(script.content)),
         plugin: None,
         blob: None,
+        command: None,
     })
+}
+
+/// The tiers that a script can have which runs as this user.
+fn tiers(user: Option<&str>) -> &'static [Tier] {
+    match user {
+        // As the agent's own, which is the instance's to know.
+        None => &[Tier::NativeRoot, Tier::NativeUser],
+        Some("root") => &[Tier::NativeRoot],
+        Some(_) => &[Tier::NativeUser],
+    }
 }
 
 fn environment(environment: &BTreeMap<String, String>, faults: &mut Faults) {
@@ -218,6 +227,7 @@ async fn plugin(api: &Api, plugin: RunPlugin, signed: bool) -> Result<Checked, A
         },
         plugin: Some((row, documents)),
         blob: None,
+        command: None,
     })
 }
 

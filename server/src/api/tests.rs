@@ -1,6 +1,7 @@
 //! The API against a whole server in this process, with agents that speak and run nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod commands;
 mod enrolment;
 mod invocations;
 mod latency;

@@ -3,6 +3,8 @@
 //! Owns the common subset: `BIGINT`, `INT`, `TEXT` and raw bytes only, `$1` parameters, VALUES lists of a fixed
 //! length so that statements stay prepared. Never says which database it is; `super` does. Stops with the writer's channel.
 
+#[path = "body/command.rs"]
+mod command;
 #[path = "body/create.rs"]
 mod create;
 #[path = "body/delivery.rs"]
@@ -171,6 +173,9 @@ async fn apply(conn: &mut Conn, change: &Change) -> Result<Answer, StoreError> {
             files::add_file(conn, *invocation, *instance, file, *created_ms).await
         }
         Change::Sweep { blobs_ms, files_ms } => files::sweep(conn, *blobs_ms, *files_ms).await,
+        Change::AddCommand(new) => command::add(conn, new).await,
+        Change::ChangeCommand { uid, from, new } => command::change(conn, uid, *from, new).await,
+        Change::DeleteCommand(uid) => command::delete(conn, uid).await,
         Change::Create(new) => create::create(conn, new).await,
         Change::Stop(stop) => stop::stop(conn, stop).await,
         Change::Expire { invocation, now_ms } => stop::expire(conn, *invocation, *now_ms).await,

@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 use crate::store::StoreError;
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, FileRow, InstanceKey, InvocationKey, KeyringRow,
-    NewInstance, NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, Swept, TokenRow,
+    ActivationRow, AddOutcome, Changed, Created, DeleteOutcome, EnrolOutcome, FileRow, InstanceKey, InvocationKey,
+    KeyringRow, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments, PluginRow, Seen, Swept,
+    TokenRow, VersionOutcome,
 };
 
 /// A write.
@@ -83,6 +84,19 @@ pub enum Change {
         /// Files that were collected before this go.
         files_ms: i64,
     },
+    /// Stores a command with its first version.
+    AddCommand(Box<NewCommand>),
+    /// Stores the next version of a command.
+    ChangeCommand {
+        /// The command's public id.
+        uid: String,
+        /// The version that the change was made from.
+        from: i32,
+        /// The new version.
+        new: Box<NewVersion>,
+    },
+    /// Deletes a command by its public id, unless it runs.
+    DeleteCommand(String),
     /// Creates an invocation with its tasks, order and deliveries.
     Create(Box<NewInvocation>),
     /// Stores a stop order and what it means for the tasks.
@@ -122,6 +136,10 @@ pub enum Answer {
     Enrolled(EnrolOutcome),
     /// How an upload ended.
     Added(AddOutcome),
+    /// How a new version of a command ended.
+    Versioned(VersionOutcome),
+    /// How the deletion of a command ended.
+    Deleted(DeleteOutcome),
     /// The keys of what was made; absent where the invocation's id is taken.
     Created(Option<Created>),
     /// The tasks that changed.

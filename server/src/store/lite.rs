@@ -69,6 +69,7 @@ pub(super) async fn open(data_dir: &Path, jobs: mpsc::Receiver<Job>, phase: &Pha
         &[
             include_str!("../../migrations/sqlite/0001_first.sql"),
             include_str!("../../migrations/sqlite/0002_files.sql"),
+            include_str!("../../migrations/sqlite/0003_commands.sql"),
         ],
     )
     .await?;

@@ -7,8 +7,9 @@ use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
 use crate::store::row::{
-    ActivationRow, Collecting, Delivery, FileRow, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow,
-    OrderBody, OrderHead, OrderKey, PluginDocuments, PluginRow, ResultRow, TaskRow, TokenRow,
+    ActivationRow, Collecting, CommandFilter, CommandKey, CommandRow, Delivery, FileRow, InstanceKey, InstanceRow,
+    InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead, OrderKey, PluginDocuments, PluginRow, ResultRow,
+    TaskRow, TokenRow, VersionRow,
 };
 use crate::store::{Store, StoreError, on_engine};
 
@@ -80,6 +81,31 @@ impl Store {
     /// The size of a blob that may be served.
     pub async fn blob(&self, digest: &Digest) -> Result<Option<i64>, StoreError> {
         on_engine!(self, reader => reader.blob(digest).await)
+    }
+
+    /// A page of commands in their newest versions, by key.
+    pub async fn commands(
+        &self,
+        filter: &CommandFilter,
+        after: CommandKey,
+        limit: i64,
+    ) -> Result<Vec<CommandRow>, StoreError> {
+        on_engine!(self, reader => reader.commands(filter, after, limit).await)
+    }
+
+    /// A command in its newest version or another, with its draft as JSON.
+    pub async fn command(&self, uid: &str, version: Option<i32>) -> Result<Option<(CommandRow, String)>, StoreError> {
+        on_engine!(self, reader => reader.command(uid, version).await)
+    }
+
+    /// A page of a command's versions before `before`, newest first.
+    pub async fn command_versions(
+        &self,
+        key: CommandKey,
+        before: i32,
+        limit: i64,
+    ) -> Result<Vec<VersionRow>, StoreError> {
+        on_engine!(self, reader => reader.command_versions(key, before, limit).await)
     }
 
     /// One invocation.

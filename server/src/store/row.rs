@@ -10,6 +10,13 @@ use orderly_model::task::TaskStatus;
 use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
+mod command;
+
+pub use command::{
+    CommandFilter, CommandKey, CommandRow, DeleteOutcome, NewCommand, NewVersion, RUNNING_NAMED_MAX, VersionOutcome,
+    VersionRow,
+};
+
 /// Key of an instance inside the store.
 pub type InstanceKey = i64;
 
@@ -206,6 +213,8 @@ pub struct NewInvocation {
     pub content: Option<Vec<u8>>,
     /// The blob that it needs: a script that is too large for offers, or a file.
     pub blob: Option<Digest>,
+    /// The stored command that it runs, and in which version.
+    pub command: Option<(String, i32)>,
     /// The instances, each once.
     pub targets: Vec<InstanceKey>,
 }
@@ -262,6 +271,8 @@ pub struct InvocationRow {
     pub finished_ms: Option<i64>,
     /// Digest of the order.
     pub order_digest: Digest,
+    /// The stored command that it runs, and in which version.
+    pub command: Option<(String, i32)>,
     /// How many tasks.
     pub targets: i64,
     /// How many of each status.

@@ -7,8 +7,9 @@ use orderly_signing::digest::Digest;
 use crate::store::change::{Answer, Change};
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, Created, EnrolOutcome, FileRow, InstanceKey, InvocationKey, KeyringRow,
-    NewInstance, NewInvocation, NewStop, PluginDocuments, PluginRow, Seen, Swept, TokenRow,
+    ActivationRow, AddOutcome, Changed, Created, DeleteOutcome, EnrolOutcome, FileRow, InstanceKey, InvocationKey,
+    KeyringRow, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments, PluginRow, Seen, Swept,
+    TokenRow, VersionOutcome,
 };
 use crate::store::{Store, StoreError};
 
@@ -120,6 +121,27 @@ impl Store {
     pub async fn sweep(&self, blobs_ms: i64, files_ms: i64) -> Result<Swept, StoreError> {
         match self.change(Change::Sweep { blobs_ms, files_ms }).await? {
             Answer::Swept(swept) => Ok(swept),
+            answer => Err(other(&answer)),
+        }
+    }
+
+    /// Stores a command with its first version.
+    pub async fn add_command(&self, new: NewCommand) -> Result<(), StoreError> {
+        self.change(Change::AddCommand(Box::new(new))).await.map(|_| ())
+    }
+
+    /// Stores the next version of a command, where it is still at version `from`.
+    pub async fn change_command(&self, uid: &str, from: i32, new: NewVersion) -> Result<VersionOutcome, StoreError> {
+        match self.change(Change::ChangeCommand { uid: uid.to_owned(), from, new: Box::new(new) }).await? {
+            Answer::Versioned(outcome) => Ok(outcome),
+            answer => Err(other(&answer)),
+        }
+    }
+
+    /// Deletes a command with all its versions, unless an invocation of it has not ended.
+    pub async fn delete_command(&self, uid: &str) -> Result<DeleteOutcome, StoreError> {
+        match self.change(Change::DeleteCommand(uid.to_owned())).await? {
+            Answer::Deleted(outcome) => Ok(outcome),
             answer => Err(other(&answer)),
         }
     }

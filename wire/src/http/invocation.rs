@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::command::{CommandRef, RunCommand};
 use super::file::{RunCollect, RunFile};
 
 /// `POST /v1/invocations`
@@ -41,6 +42,8 @@ pub enum Run {
     Script(RunScript),
     /// A plugin.
     Plugin(RunPlugin),
+    /// A command that is kept.
+    Command(RunCommand),
     /// Putting a file on the instances.
     File(RunFile),
     /// Collecting a file from the instances.
@@ -135,6 +138,9 @@ pub struct InvocationView {
     pub kind: String,
     /// What was run, in one line: the plugin with its version, or the start of the script.
     pub summary: String,
+    /// The command that it runs, where it is one that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandRef>,
     /// The status over all tasks (see `counts`).
     pub status: String,
     /// How many tasks have each status; statuses without tasks are left out.

@@ -68,6 +68,7 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
         plugin: checked.plugin.as_ref().map(|(plugin, _)| plugin.key),
         content,
         blob,
+        command: checked.command,
         targets: resolved.into_iter().map(|(key, _)| key).collect(),
     };
     let Some(created) = api.store.create(new.clone()).await? else {
@@ -115,6 +116,7 @@ fn as_created(created: Created, new: &NewInvocation) -> InvocationRow {
         deadline_ms: new.deadline_ms,
         finished_ms: None,
         order_digest: new.order_digest,
+        command: new.command.clone(),
         targets: i64::try_from(new.targets.len()).unwrap_or(i64::MAX),
         counts,
     }

@@ -12,7 +12,8 @@ pub(super) async fn create(conn: &mut Conn, new: &NewInvocation) -> Result<Answe
     let count = i64::try_from(new.targets.len()).unwrap_or(i64::MAX);
     let created: Option<(InvocationKey,)> = sqlx::query_as::<Db, _>(
         "INSERT INTO invocations (uid, name, kind, summary, principal, created_ms, deadline_ms, order_digest, plugin_id, \
-         targets, n_pending, content) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11) \
+         targets, n_pending, content, command_uid, command_version) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13) \
          ON CONFLICT (uid) DO NOTHING RETURNING id",
     )
     .bind(&new.uid)
@@ -26,11 +27,16 @@ pub(super) async fn create(conn: &mut Conn, new: &NewInvocation) -> Result<Answe
     .bind(new.plugin)
     .bind(count)
     .bind(&new.content)
+    .bind(new.command.as_ref().map(|(uid, _)| uid))
+    .bind(new.command.as_ref().map(|(_, version)| version))
     .fetch_optional(&mut *conn)
     .await?;
     let Some((invocation,)) = created else {
         return Ok(Answer::Created(None));
     };
+    if let Some((command, _)) = &new.command {
+        super::command::used(conn, command, new.created_ms).await?;
+    }
     if let Some(blob) = &new.blob {
         super::files::use_blob(conn, blob, invocation).await?;
     }

@@ -10,10 +10,10 @@ use crate::store::row::{InvocationKey, InvocationRow};
 
 /// The first columns of an invocation; the counters follow in the order of [`COUNTERS`].
 const FIRST: &str = "id, uid, name, kind, summary, principal, created_ms, deadline_ms, finished_ms, \
-     order_digest, targets";
+     order_digest, targets, command_uid, command_version";
 
 /// How many columns [`FIRST`] names.
-const FIRST_COLUMNS: usize = 11;
+const FIRST_COLUMNS: usize = 13;
 
 /// Asks for all columns that [`invocation`] reads.
 pub(super) fn push_columns(query: &mut QueryBuilder<Db>) {
@@ -36,6 +36,8 @@ pub(super) fn invocation(row: &Row) -> Result<InvocationRow, StoreError> {
         let count: i64 = row.try_get(index)?;
         counts.add(status, u64::try_from(count).unwrap_or(0));
     }
+    let command: Option<String> = row.try_get(11)?;
+    let version: Option<i32> = row.try_get(12)?;
     Ok(InvocationRow {
         key: row.try_get(0)?,
         uid: row.try_get(1)?,
@@ -48,6 +50,7 @@ pub(super) fn invocation(row: &Row) -> Result<InvocationRow, StoreError> {
         finished_ms: row.try_get(8)?,
         order_digest: digest(row.try_get(9)?)?,
         targets: row.try_get(10)?,
+        command: command.zip(version),
         counts,
     })
 }

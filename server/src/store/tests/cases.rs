@@ -1,5 +1,6 @@
 //! The cases; each gets an empty store.
 
+pub(super) mod commands;
 pub(super) mod people;
 pub(super) mod tasks;
 
@@ -81,6 +82,7 @@ pub(super) fn invocation(number: u32, targets: &[(InstanceKey, InstanceId)]) -> 
         plugin: None,
         blob: None,
         content: Some(b"true".to_vec()),
+        command: None,
         targets: targets.iter().map(|(key, _)| *key).collect(),
     }
 }
