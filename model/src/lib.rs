@@ -5,8 +5,9 @@
 //! a policy: it says what a policy means, and `orderly-host` and the agent enforce it.
 //!
 //! Modules, each of which imports only modules before it: `error`, `id`, `limits`, `name`,
-//! `schedule`, `pattern`, `instance`, `feature`, `effect`, `selector`, `capability`, `parameter`, `template`, `command`, `file`, `plugin`, `policy`, `grant`,
-//! `report`, `task`, `invocation`, `target`, `rollout`.
+//! `schedule`, `pattern`, `instance`, `feature`, `effect`, `selector`, `capability`, `parameter`,
+//! `template`, `command`, `file`, `plugin`, `policy`, `grant`, `report`, `task`, `invocation`,
+//! `target`, `rollout`.
 
 pub mod capability;
 pub mod command;
