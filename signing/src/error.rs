@@ -54,13 +54,15 @@ pub enum Check {
     Clock,
     /// The receipt is for another order.
     ReceiptOrder,
+    /// The receipt is not that of the run after the one that it was held against.
+    ReceiptChain,
     /// The instance id is not that of the key that signed.
     Instance,
 }
 
 impl Check {
     /// Every check, in order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Size,
         Self::Envelope,
         Self::PayloadType,
@@ -82,6 +84,7 @@ impl Check {
         Self::Journal,
         Self::Clock,
         Self::ReceiptOrder,
+        Self::ReceiptChain,
         Self::Instance,
     ];
 
@@ -110,6 +113,7 @@ impl Check {
             Self::Journal => "journal",
             Self::Clock => "clock",
             Self::ReceiptOrder => "receipt-order",
+            Self::ReceiptChain => "receipt-chain",
             Self::Instance => "instance",
         }
     }

@@ -34,6 +34,9 @@ pub struct Receipt {
     pub instance: InstanceId,
     /// Number of the run, 1 for an order that runs once.
     pub generation: u32,
+    /// Which run of a series it was; nothing for an order that runs once, and where an order was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesRun>,
     /// The final status.
     pub status: String,
     /// Code of the error, when there is one.
@@ -62,6 +65,18 @@ pub struct Receipt {
     pub used: Vec<Use>,
     /// Version of the agent.
     pub agent: String,
+}
+
+/// What a receipt says of a run of a series, besides its number. Each names the one before, so that no run can be left out
+/// of the list, or put into it, without a gap that shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeriesRun {
+    /// When it was due, unix milliseconds.
+    pub scheduled_ms: i64,
+    /// Digest of the receipt of the run before; nothing for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
 }
 
 /// The whole output of a run.
@@ -133,8 +148,23 @@ impl Receipt {
             document::text("used.capability", &used.capability, MAX_CAPABILITY_BYTES, document::line)?;
         }
         document::text("agent", &self.agent, 64, document::word)?;
+        self.validate_series()?;
         if self.finished_ms < 0 || self.started_ms.is_some_and(|started| started < 0) {
             return Err(Invalid::new("finished_ms", "and `started_ms` must not be before 1970"));
+        }
+        Ok(())
+    }
+
+    fn validate_series(&self) -> Result<(), Invalid> {
+        let Some(series) = &self.series else { return Ok(()) };
+        if series.scheduled_ms < 0 {
+            return Err(Invalid::new("series.scheduled_ms", "is before 1970"));
+        }
+        if self.generation == 0 {
+            return Err(Invalid::new("generation", "of a series begins with 1"));
+        }
+        if series.previous.is_some() != (self.generation > 1) {
+            return Err(Invalid::new("series.previous", "must be there for every run but the first"));
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use fleet::{COMPONENT, Fleet, MANIFEST, NOW, plugin, predicate, script};
 use orderly_signing::{
     Check, Digest, Envelope,
     order::{Action, Order},
-    receipt::{Receipt, Use},
+    receipt::{Receipt, SeriesRun, Use},
     sign, verify,
 };
 
@@ -94,7 +94,12 @@ fn receipts() {
         started_ms: None,
         ..fleet.receipt(Digest::of(b"order"))
     };
-    for (name, receipt) in [("receipt-success", ran), ("receipt-refused", refused)] {
+    let series = Receipt {
+        generation: 2,
+        series: Some(SeriesRun { scheduled_ms: NOW, previous: Some(Digest::of(b"receipt")) }),
+        ..fleet.receipt(Digest::of(b"order"))
+    };
+    for (name, receipt) in [("receipt-success", ran), ("receipt-refused", refused), ("receipt-series", series)] {
         let bytes = golden(name, &sign::sign_receipt(&receipt, &fleet.instances[0]).unwrap());
         assert_eq!(*verify::verify_receipt(&bytes, fleet.instances[0].public()).unwrap(), receipt);
     }

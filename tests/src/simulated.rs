@@ -319,6 +319,7 @@ pub fn receipt(instance: &InstanceId, order: Digest, invocation: &str, output: &
         invocation: invocation.to_owned(),
         instance: instance.clone(),
         generation: 1,
+        series: None,
         status: "Success".to_owned(),
         code: None,
         reason: None,

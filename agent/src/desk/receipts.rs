@@ -59,6 +59,7 @@ impl Desk {
             invocation: invocation.to_owned(),
             instance: self.identity.id().clone(),
             generation: 1,
+            series: None,
             status: TaskStatus::Invalid.as_str().to_owned(),
             code: None,
             reason: None,

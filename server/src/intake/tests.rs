@@ -20,6 +20,7 @@ fn receipt(key: &SecretKey, output: &[u8]) -> Receipt {
         invocation: format!("t-{}", "0".repeat(26)),
         instance: InstanceId::of(key.public()),
         generation: 1,
+        series: None,
         status: "Success".to_owned(),
         code: None,
         reason: None,

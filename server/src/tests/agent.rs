@@ -163,6 +163,7 @@ impl Agent {
             invocation: order.invocation,
             instance: self.id.clone(),
             generation: 1,
+            series: None,
             status: "Success".to_owned(),
             code: None,
             reason: None,

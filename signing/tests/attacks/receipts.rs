@@ -3,8 +3,9 @@
 use orderly_signing::{
     Check, Digest, Envelope, InstanceId,
     envelope::RECEIPT_TYPE,
-    receipt::{OutputDigest, Receipt, Use},
-    sign, verify,
+    receipt::{OutputDigest, Receipt, SeriesRun, Use},
+    sign,
+    verify::{self, Verified},
 };
 
 use super::{fleet::Fleet, refused_by};
@@ -96,4 +97,43 @@ fn receipts_that_do_not_add_up() {
     assert_eq!(verdict(&|r| r.finished_ms = -1), Check::Payload);
     assert_eq!(verdict(&|r| r.used = vec![Use { capability: "c".to_owned(), count: 1 }; 257]), Check::Payload);
     assert_eq!(verdict(&|r| r.agent = "a b".to_owned()), Check::Payload);
+    let series = |scheduled_ms, previous| Some(SeriesRun { scheduled_ms, previous });
+    assert_eq!(verdict(&|r| r.series = series(-1, None)), Check::Payload);
+    assert_eq!(verdict(&|r| r.series = series(1, Some(Digest::of(b"x")))), Check::Payload, "run 1 has none before");
+    assert_eq!(verdict(&|r| (r.generation, r.series) = (2, series(1, None))), Check::Payload, "run 2 has one");
+    assert_eq!(verdict(&|r| (r.generation, r.series) = (0, series(1, None))), Check::Payload);
+}
+
+/// The receipt of a run of a series; `change` bends it before it is signed.
+fn run(fleet: &Fleet, number: u32, previous: Option<Digest>, change: impl FnOnce(&mut Receipt)) -> Verified<Receipt> {
+    let series = SeriesRun { scheduled_ms: 1_000 * i64::from(number), previous };
+    let mut receipt = Receipt { generation: number, series: Some(series), ..fleet.receipt(Digest::of(b"order")) };
+    change(&mut receipt);
+    let envelope = sign::sign_receipt(&receipt, &fleet.instances[0]).unwrap();
+    verify::verify_receipt(&envelope.to_json(), fleet.instances[0].public()).unwrap()
+}
+
+#[test]
+fn runs_left_out_put_in_or_moved_in_a_series_show() {
+    let fleet = Fleet::new();
+    let first = run(&fleet, 1, None, |_| {});
+    // A change of the series is another order of the same invocation.
+    let second = run(&fleet, 2, Some(first.digest()), |receipt| receipt.order = Digest::of(b"revision 2"));
+    let third = run(&fleet, 3, Some(second.digest()), |_| {});
+    verify::check_receipt_follows(&first, None).unwrap();
+    verify::check_receipt_follows(&second, Some(&first)).unwrap();
+    verify::check_receipt_follows(&third, Some(&second)).unwrap();
+    let verdict = |receipt: &_, previous: Option<&_>| refused_by(verify::check_receipt_follows(receipt, previous));
+    assert_eq!(verdict(&second, None), Check::ReceiptChain, "the first was left out");
+    assert_eq!(verdict(&third, Some(&first)), Check::ReceiptChain, "the second was left out");
+    assert_eq!(verdict(&first, Some(&second)), Check::ReceiptChain, "moved");
+    assert_eq!(verdict(&second, Some(&second)), Check::ReceiptChain, "told twice");
+    let other = run(&fleet, 2, Some(first.digest()), |receipt| receipt.status = "Failed".to_owned());
+    assert_eq!(verdict(&third, Some(&other)), Check::ReceiptChain, "another end was put in its place");
+    let foreign = run(&fleet, 2, Some(first.digest()), |receipt| receipt.invocation = "t-0002".to_owned());
+    assert_eq!(verdict(&foreign, Some(&first)), Check::ReceiptChain, "of another series");
+    let once = run(&fleet, 1, None, |receipt| receipt.series = None);
+    assert_eq!(verdict(&once, None), Check::ReceiptChain, "of no series");
+    let after = run(&fleet, 2, Some(once.digest()), |_| {});
+    assert_eq!(verdict(&after, Some(&once)), Check::ReceiptChain, "behind one of no series");
 }

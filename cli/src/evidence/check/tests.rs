@@ -108,6 +108,7 @@ impl Case {
             invocation: self.order.invocation.clone(),
             instance: id(about),
             generation: 1,
+            series: None,
             status: "Success".to_owned(),
             code: None,
             reason: None,
