@@ -45,13 +45,20 @@ fn stand_in(fleet: &Fleet, more: &str) -> (String, std::path::PathBuf) {
 
 /// Waits until the stand-in was called as often.
 async fn called(witness: &std::path::Path, times: usize) -> String {
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    loop {
+    until("calls of the stand-in", || {
         let text = std::fs::read_to_string(witness).unwrap_or_default();
-        if text.lines().count() >= times {
-            return text;
+        (text.lines().count() >= times).then_some(text)
+    })
+    .await
+}
+
+async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        if let Some(found) = look() {
+            return found;
         }
-        assert!(std::time::Instant::now() < until, "called only: {text:?}");
+        assert!(std::time::Instant::now() < limit, "waited too long for {what}");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }
