@@ -49,6 +49,9 @@ pub(crate) enum TransferError {
     /// No byte came.
     #[error("the server sent nothing for {STALLED_TIME:?}")]
     Stalled,
+    /// Fewer bytes came than the server announced, or than the order names.
+    #[error("the server's answer ended too early")]
+    Ended,
     /// It sent another part than was asked for.
     #[error("asked for the bytes from {wanted} on, the server sent {found}")]
     OtherPart {
@@ -87,7 +90,7 @@ impl TransferError {
             Self::Request(RequestError::Refused { status, .. }) => {
                 status.is_server_error() || matches!(*status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
             }
-            Self::Request(_) | Self::Stalled => true,
+            Self::Request(_) | Self::Stalled | Self::Ended => true,
             _ => false,
         }
     }
@@ -155,7 +158,7 @@ impl Transfer {
         while *have < bytes {
             let frame = tokio::time::timeout(STALLED_TIME, response.body_mut().frame()).await;
             let Some(frame) = frame.map_err(|_| TransferError::Stalled)? else {
-                return Err(TransferError::Stalled);
+                return Err(TransferError::Ended);
             };
             let frame = frame.map_err(|error| RequestError::Body(error.into()))?;
             let Ok(piece) = frame.into_data() else { continue };

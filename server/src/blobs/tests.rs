@@ -104,6 +104,9 @@ async fn more_than_the_quota_is_refused_before_a_byte_is_taken() {
     let (first, second) = (Part::Blob(Digest::of(b"1")), Part::Blob(Digest::of(b"2")));
     let taking = blobs.take(&first, 400_000, 0, slow);
     let other = async {
+        while blobs.active.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
         let full = blobs.take(&second, 400_000, 0, body(b"", false)).await;
         assert!(matches!(full, Err(UploadError::Full { used: 1_300_000, .. })));
         let busy = blobs.take(&first, 400_000, 0, body(b"", false)).await;
