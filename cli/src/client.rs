@@ -3,6 +3,7 @@
 //! Owns requests, the bearer token's header, problem details as errors, and the reader of server-sent events. Never
 //! retries: the person at the terminal decides. Never trusts a CA other than the configured one.
 
+mod bytes;
 mod events;
 mod tls;
 
@@ -15,6 +16,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use bytes::{Broken, STALLED};
 pub(crate) use events::Events;
 
 use crate::env;

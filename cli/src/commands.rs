@@ -5,6 +5,7 @@
 mod activation;
 mod completions;
 mod config;
+mod file;
 mod instance;
 mod invocation;
 mod key;
@@ -37,6 +38,8 @@ pub(crate) struct Cli {
 enum Command {
     Run(Box<run::Run>),
     #[command(subcommand)]
+    File(file::File),
+    #[command(subcommand)]
     Invocation(invocation::Invocation),
     #[command(subcommand)]
     Task(task::Task),
@@ -64,6 +67,7 @@ impl Cli {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self.command {
             Command::Run(command) => command.run(context).await,
+            Command::File(command) => command.run(context).await,
             Command::Invocation(command) => command.run(context).await,
             Command::Task(command) => command.run(context).await,
             Command::Instance(command) => command.run(context).await,

@@ -49,6 +49,7 @@ pub(crate) async fn follow(client: &Client, printer: &Printer, invocation: &Invo
         screen: Terminal { printer, bar },
         tasks: BTreeMap::new(),
         ended: false,
+        moves: matches!(invocation.kind.as_str(), "file" | "collect"),
     };
     let left = following.watch().await?;
     if let Some(bar) = following.screen.bar.take() {
@@ -69,6 +70,8 @@ struct Following<'a> {
     screen: Terminal<'a>,
     tasks: BTreeMap<InstanceId, TaskView>,
     ended: bool,
+    /// Whether files are moved: what a task collected is no output to be shown.
+    moves: bool,
 }
 
 impl Following<'_> {
@@ -167,7 +170,7 @@ impl Following<'_> {
     async fn task(&mut self, task: TaskView) -> Result<(), Failure> {
         let before = self.tasks.insert(task.instance.clone(), task.clone());
         let ended_now = status::is_final(&task.status) && before.is_none_or(|before| !status::is_final(&before.status));
-        if ended_now && self.printer.is_table() {
+        if ended_now && !self.moves && self.printer.is_table() {
             let missing = task.output_bytes > self.live.shown(&task.instance);
             let detail: Option<TaskDetail> = match missing {
                 true => Some(self.client.get(&self.task_path(&task.instance)).await?),

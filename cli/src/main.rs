@@ -22,6 +22,7 @@ mod report;
 mod settings;
 mod source;
 mod status;
+mod transfer;
 mod trust;
 
 use std::process::ExitCode;

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use orderly_model::id::{InvocationId, OrderId};
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order, ScriptAction, ScriptKind};
+use orderly_signing::order::{Action, CollectAction, FileAction, Order, ScriptAction, ScriptKind};
 use orderly_signing::{Digest, Envelope, InstanceId, SecretKey};
+use orderly_wire::http::file::{RunCollect, RunFile};
 use orderly_wire::http::invocation::{CreateInvocation, Run, RunPlugin, RunScript, Targets};
 
 use crate::error::{Failure, OrFail as _};
@@ -62,6 +63,10 @@ pub(crate) enum Work {
     Script(Script),
     /// A plugin.
     Plugin(Plugin),
+    /// A file to be put on instances.
+    File(FileAction),
+    /// A file to be collected from them.
+    Collect(CollectAction),
 }
 
 impl Work {
@@ -85,6 +90,8 @@ impl Work {
                 timeout_s: plugin.timeout_s,
                 output_bytes: plugin.output_bytes,
             },
+            Self::File(file) => Action::File(file),
+            Self::Collect(collect) => Action::Collect(collect),
         }
     }
 
@@ -105,6 +112,22 @@ impl Work {
                 parameters: plugin.parameters,
                 timeout_s: Some(plugin.timeout_s),
                 output_bytes: Some(plugin.output_bytes),
+            }),
+            Self::File(file) => Run::File(RunFile {
+                directory: file.directory,
+                name: file.name,
+                content: file.content,
+                content_bytes: file.content_bytes,
+                owner: file.owner,
+                group: file.group,
+                mode: Some(format!("{:04o}", file.mode)),
+                overwrite: file.overwrite,
+                timeout_s: Some(file.timeout_s),
+            }),
+            Self::Collect(collect) => Run::Collect(RunCollect {
+                path: collect.path,
+                max_bytes: collect.max_bytes,
+                timeout_s: Some(collect.timeout_s),
             }),
         }
     }

@@ -51,8 +51,17 @@ impl Agent {
     /// Where it is refused.
     #[must_use]
     pub fn enrol(fleet: &Fleet, name: &str) -> Self {
+        Self::enrol_at(fleet, name, &format!("https://{}", fleet.address))
+    }
+
+    /// As [`Agent::enrol`], where the agent is to reach the server at another address.
+    ///
+    /// # Panics
+    /// Where it is refused.
+    #[must_use]
+    pub fn enrol_at(fleet: &Fleet, name: &str, server: &str) -> Self {
         let data = fleet.path(name);
-        let output = Self::try_enrol(fleet, &fleet.api.activation(1).code, &data);
+        let output = Self::try_enrol_at(fleet, &fleet.api.activation(1).code, &data, server);
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "enrolment failed:\n{text}");
         let id = text.split_whitespace().find_map(|word| {
@@ -69,9 +78,12 @@ impl Agent {
     /// Where the program does not start.
     #[must_use]
     pub fn try_enrol(fleet: &Fleet, code: &str, data: &Path) -> Output {
+        Self::try_enrol_at(fleet, code, data, &format!("https://{}", fleet.address))
+    }
+
+    fn try_enrol_at(fleet: &Fleet, code: &str, data: &Path, server: &str) -> Output {
         let (root, ca) = (fleet.trust.root_fingerprint().to_string(), ca_fingerprint(&fleet.ca_pem()).to_string());
-        let server = format!("https://{}", fleet.address);
-        enrol_command(&server, code, &root, &ca, data).output().expect("the agent starts")
+        enrol_command(server, code, &root, &ca, data).output().expect("the agent starts")
     }
 
     /// Writes `agent.toml` in the data directory; used from the next start on.

@@ -13,6 +13,7 @@ pub mod orders;
 pub mod packages;
 pub mod process;
 pub mod programs;
+pub mod proxy;
 pub mod rogue;
 pub mod simulated;
 pub mod tls;

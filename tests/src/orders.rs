@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order, ScriptAction};
+use orderly_signing::order::{Action, CollectAction, FileAction, Order, ScriptAction};
 use orderly_signing::sign::sign_order;
 use orderly_signing::{Digest, Envelope, InstanceId, SecretKey};
 use orderly_wire::http::invocation::{CreateInvocation, Run, RunPlugin, RunScript, Targets};
@@ -59,6 +59,8 @@ impl Work {
         match &mut self.run {
             Run::Script(script) => script.timeout_s = Some(seconds),
             Run::Plugin(plugin) => plugin.timeout_s = Some(seconds),
+            Run::File(file) => file.timeout_s = Some(seconds),
+            Run::Collect(collect) => collect.timeout_s = Some(seconds),
         }
         self
     }
@@ -78,7 +80,7 @@ impl Work {
     pub fn with(mut self, change: impl FnOnce(&mut RunScript)) -> Self {
         match &mut self.run {
             Run::Script(script) => change(script),
-            Run::Plugin(_) => panic!("a plugin is no script"),
+            _ => panic!("it is no script"),
         }
         self
     }
@@ -103,6 +105,22 @@ impl Work {
                 output_bytes: plugin.output_bytes.expect("a size"),
             },
             (Run::Plugin(_), None) => panic!("a plugin's order needs its digests"),
+            (Run::File(file), _) => Action::File(FileAction {
+                directory: file.directory.clone(),
+                name: file.name.clone(),
+                content: file.content,
+                content_bytes: file.content_bytes,
+                owner: file.owner.clone(),
+                group: file.group.clone(),
+                mode: u32::from_str_radix(file.mode.as_deref().expect("a mode"), 8).expect("octal digits"),
+                overwrite: file.overwrite,
+                timeout_s: file.timeout_s.expect("a time-out"),
+            }),
+            (Run::Collect(collect), _) => Action::Collect(CollectAction {
+                path: collect.path.clone(),
+                max_bytes: collect.max_bytes,
+                timeout_s: collect.timeout_s.expect("a time-out"),
+            }),
         }
     }
 

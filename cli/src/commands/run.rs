@@ -86,7 +86,7 @@ pub(crate) struct Run {
 
 /// Where to run.
 #[derive(Debug, Args)]
-struct TargetArgs {
+pub(super) struct TargetArgs {
     /// An instance, by id or name
     #[arg(long = "instance", short = 'i', value_name = "ID|NAME")]
     instances: Vec<String>,
@@ -96,6 +96,16 @@ struct TargetArgs {
     /// All instances
     #[arg(long, conflicts_with_all = ["instances", "tags"])]
     all: bool,
+}
+
+impl TargetArgs {
+    /// As the fleet's search takes it.
+    ///
+    /// # Errors
+    /// A tag is there twice.
+    pub(super) fn selection(self) -> Result<Selection, Failure> {
+        Ok(Selection { names: self.instances, tags: unique(self.tags, "--tag")?, all: self.all })
+    }
 }
 
 /// What runs a script.
@@ -128,12 +138,7 @@ impl Run {
             Some(plugin) => self.plugin(context, &client, plugin).await?,
             None => (Work::Script(self.script(content)?), self.operator(context)?),
         };
-        let selection = Selection {
-            names: self.targets.instances,
-            tags: unique(self.targets.tags, "--tag")?,
-            all: self.targets.all,
-        };
-        let instances = fleet::select(&client, &selection).await?;
+        let instances = fleet::select(&client, &self.targets.selection()?).await?;
         let frame = Frame {
             principal: principal(key.as_ref()),
             instances: instances.into_iter().map(|view| view.id).collect(),
@@ -274,7 +279,7 @@ fn unique(pairs: Vec<(String, String)>, option: &str) -> Result<BTreeMap<String,
 }
 
 /// Who asks, for people: the user of this machine and the key.
-fn principal(key: Option<&SecretKey>) -> String {
+pub(super) fn principal(key: Option<&SecretKey>) -> String {
     let user = std::env::var(env::USER).unwrap_or_default();
     let user: String = user.chars().filter(|c| !c.is_control()).take(64).collect();
     let user = if user.is_empty() { "operator".to_owned() } else { user };

@@ -1,7 +1,7 @@
 //! End to end: real servers, real agents, real command lines, and simulated agents by the hundred.
 //!
 //! Every test owns its server, its folder and its agents. Waits are for predicates and have limits; what a test starts
-//! ends with it. Tests in `killed` and `flood` measure or fill the machine and run alone (`.config/nextest.toml`).
+//! ends with it. Tests in `killed` and `flood`, and the large one of `files`, measure or fill the machine and run alone (`.config/nextest.toml`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
@@ -10,6 +10,7 @@ mod attacks_plugins;
 mod bad_input;
 mod command_line;
 mod ending;
+mod files;
 mod flood;
 mod hostile;
 mod impostor;

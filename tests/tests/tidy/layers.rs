@@ -141,6 +141,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "component",
             "source",
             "client",
+            "transfer",
             "trust",
             "catalogue",
             "fleet",
