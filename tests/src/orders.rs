@@ -59,6 +59,7 @@ impl Work {
         match &mut self.run {
             Run::Script(script) => script.timeout_s = Some(seconds),
             Run::Plugin(plugin) => plugin.timeout_s = Some(seconds),
+            Run::Command(command) => command.timeout_s = Some(seconds),
             Run::File(file) => file.timeout_s = Some(seconds),
             Run::Collect(collect) => collect.timeout_s = Some(seconds),
         }
@@ -105,6 +106,7 @@ impl Work {
                 output_bytes: plugin.output_bytes.expect("a size"),
             },
             (Run::Plugin(_), None) => panic!("a plugin's order needs its digests"),
+            (Run::Command(_), _) => panic!("what a kept command says is the command line's to sign"),
             (Run::File(file), _) => Action::File(FileAction {
                 directory: file.directory.clone(),
                 name: file.name.clone(),
