@@ -5,7 +5,6 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
 
 use orderly_signing::key::file::save_secret;
 use orderly_signing::{Digest, DigestWriter};
@@ -419,10 +418,12 @@ fn two_hundred_megabytes_to_twenty_agents_and_back_over_a_network_that_cuts() {
         assert_eq!((digest(&back.join(&id).join("large")), names(&back.join(&id)).len()), (wanted, 1));
     }
     assert!(names(&fleet.path("server/blobs/parts")).is_empty());
-    for agent in &mut agents {
-        let memory = agent.program().memory();
+    let memories: Vec<_> = agents.iter_mut().map(|agent| agent.program().memory()).collect();
+    println!("the largest agent: {:?}", memories.iter().max_by_key(|memory| memory.peak_data_kib()));
+    for memory in memories {
         assert!(memory.peak_data_kib() < AGENT_DATA_KIB, "{memory:?}");
     }
     let memory = fleet.server().memory();
+    println!("the server: {memory:?}");
     assert!(memory.peak_data_kib() < SERVER_DATA_KIB, "{memory:?}");
 }

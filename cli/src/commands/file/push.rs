@@ -30,12 +30,9 @@ pub(crate) struct Push {
     /// The name there; the file's own where absent
     #[arg(long)]
     name: Option<String>,
-    /// Whose it will be; the agent's own user where absent
-    #[arg(long, value_name = "USER")]
+    /// Whose it will be, as chown(1) takes it; the agent's own user, and the user's own group, where absent
+    #[arg(long, value_name = "USER[:GROUP]")]
     owner: Option<String>,
-    /// Its group; the owner's own where absent
-    #[arg(long, value_name = "GROUP")]
-    group: Option<String>,
     /// Its mode: three or four octal digits; 0644 where absent
     #[arg(long, value_name = "MODE")]
     mode: Option<String>,
@@ -47,6 +44,12 @@ pub(crate) struct Push {
     detach: bool,
     #[command(flatten)]
     common: MoveArgs,
+}
+
+/// User and group of `USER`, `USER:GROUP` or `:GROUP`.
+fn split(owner: &str) -> (Option<String>, Option<String>) {
+    let (user, group) = owner.split_once(':').map_or((owner, None), |(user, group)| (user, Some(group.to_owned())));
+    (Some(user.to_owned()).filter(|user| !user.is_empty()), group)
 }
 
 impl Push {
@@ -68,11 +71,12 @@ impl Push {
             files.push((path.clone(), name, content));
         }
         let timeout_s = Some(self.common.timeout);
+        let (owner, group) = split(self.owner.as_deref().unwrap_or_default());
         let draft = |name: &str| FileDraft {
             directory: self.to.clone(),
             name: name.to_owned(),
-            owner: self.owner.clone(),
-            group: self.group.clone(),
+            owner: owner.clone(),
+            group: group.clone(),
             mode: self.mode.clone(),
             overwrite: self.overwrite,
             timeout_s,
@@ -101,5 +105,20 @@ impl Push {
             }
         }
         Ok(exit.unwrap_or(Exit::Success))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_read_as_chown_reads_them() {
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(split("web"), (some("web"), None));
+        assert_eq!(split("web:www"), (some("web"), some("www")));
+        assert_eq!(split(":www"), (None, some("www")));
+        // A group that is announced and not there is refused with the draft.
+        assert_eq!((split(""), split("web:")), ((None, None), (some("web"), some(""))));
     }
 }
