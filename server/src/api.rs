@@ -11,6 +11,7 @@ mod body;
 mod commands;
 mod events;
 mod files;
+mod groups;
 mod instances;
 mod invocations;
 mod openapi;
@@ -130,6 +131,8 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(activations::list, activations::create))
         .routes(routes!(activations::disable))
+        .routes(routes!(groups::list, groups::create))
+        .routes(routes!(groups::show, groups::delete))
         .routes(routes!(instances::list))
         .routes(routes!(instances::show))
         .routes(routes!(instances::set_tags))

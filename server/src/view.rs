@@ -7,6 +7,7 @@ use orderly_model::task::{ResultCode, TaskStatus};
 use orderly_signing::key::PublicKey;
 use orderly_wire::http::activation::ActivationView;
 use orderly_wire::http::command::{CommandRef, CommandView, VersionView};
+use orderly_wire::http::group::GroupView;
 use orderly_wire::http::instance::InstanceView;
 use orderly_wire::http::invocation::InvocationView;
 use orderly_wire::http::plugin::PluginView;
@@ -16,7 +17,7 @@ use orderly_wire::http::token::TokenView;
 use crate::store::StoreError;
 use crate::store::fact::RECEIPT_REFUSED;
 use crate::store::row::{
-    ActivationRow, CommandRow, InstanceRow, InvocationRow, PluginRow, TaskRow, TokenRow, VersionRow,
+    ActivationRow, CommandRow, GroupRow, InstanceRow, InvocationRow, PluginRow, TaskRow, TokenRow, VersionRow,
 };
 
 /// The counts by the names of the statuses, without the zeros.
@@ -158,6 +159,12 @@ pub fn command(row: CommandRow) -> CommandView {
         created_by: row.created_by,
         used_ms: row.used_ms,
     }
+}
+
+/// A group.
+#[must_use]
+pub fn group(row: GroupRow) -> GroupView {
+    GroupView { name: row.name, selector: row.selector, created_ms: row.created_ms, created_by: row.created_by }
 }
 
 /// A plugin version.

@@ -9,6 +9,7 @@ pub mod agent;
 pub mod command;
 pub mod event;
 pub mod file;
+pub mod group;
 pub mod instance;
 pub mod invocation;
 pub mod plugin;

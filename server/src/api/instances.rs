@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use axum::extract::Path;
-use orderly_model::selector::TagSelector;
+use orderly_model::name::{TagKey, TagValue};
+use orderly_model::selector::{Selector, SelectorError, TagSelector, Tags};
 use orderly_signing::instance::InstanceId;
 use orderly_wire::http::Page;
 use orderly_wire::http::instance::{InstanceView, ListInstances, SetTags};
 
-use super::State;
 use super::auth::Permit;
 use super::body::{Json, Params, after, limit, tags};
 use super::problem::ApiError;
+use super::{State, groups};
 use crate::store::row::InstanceRow;
 use crate::view;
 
@@ -21,6 +22,9 @@ const SCAN: i64 = 1000;
 /// Lists instances by the order in which they enrolled.
 #[utoipa::path(get, path = "/v1/instances", tag = "instances", params(
         ("tags" = Option<String>, Query, description = "`key=value` pairs joined by commas, all of which must hold"),
+        ("where" = Option<String>, Query,
+            description = "a selector that must match, such as `env=prod and not role in (db,cache)`"),
+        ("group" = Option<String>, Query, description = "a saved group, whose selector must match"),
         ("online" = Option<bool>, Query, description = "only those whose link is up, or down"),
         ("after" = Option<String>, Query, description = "the last page's `next`"),
         ("limit" = Option<u32>, Query, description = "rows of the page"),
@@ -31,17 +35,23 @@ pub(crate) async fn list(
     Params(query): Params<ListInstances>,
 ) -> Result<axum::Json<Page<InstanceView>>, ApiError> {
     let limit = limit(query.limit)?;
-    let selector = query.tags.as_deref().map(tag_selector).transpose()?.unwrap_or_default();
+    let mut selectors: Vec<Selector> = query.selector.as_deref().map(selector).transpose()?.into_iter().collect();
+    if let Some(group) = &query.group {
+        selectors.push(groups::selector(&api, group).await?);
+    }
+    let tags = query.tags.as_deref().map(tag_selector).transpose()?.unwrap_or_default();
     let mut after = after(query.after.as_deref(), 0)?;
     let mut found: Vec<InstanceRow> = Vec::new();
     // Who is linked is known here and not in the store, so the store's pages are filtered until one is full.
-    let page = if query.online.is_some() { SCAN } else { super::body::one_more(limit) };
+    let page = if query.online.is_some() || !selectors.is_empty() { SCAN } else { super::body::one_more(limit) };
     while found.len() <= limit {
-        let rows = api.store.instances(&selector, after, page).await?;
+        let rows = api.store.instances(&tags, after, page).await?;
         let Some(last) = rows.last().map(|row| row.key) else { break };
         let short = i64::try_from(rows.len()).unwrap_or(0) < page;
         after = last;
-        let fits = |row: &InstanceRow| query.online.is_none_or(|online| online == api.link.links.linked(row.key));
+        let fits = |row: &InstanceRow| {
+            query.online.is_none_or(|online| online == api.link.links.linked(row.key)) && matches(&selectors, &row.tags)
+        };
         found.extend(rows.into_iter().filter(fits));
         if short {
             break;
@@ -56,6 +66,24 @@ pub(crate) async fn list(
         })
         .collect::<Result<_, _>>()?;
     Ok(axum::Json(Page { items, next }))
+}
+
+/// A selector as people write it.
+pub(super) fn selector(text: &str) -> Result<Selector, ApiError> {
+    text.parse().map_err(|error: SelectorError| {
+        ApiError::bad_request("selector", "`where` is not a selector").detail(error.to_string())
+    })
+}
+
+/// Whether all selectors mean an instance with these tags. The store has taken no tag that the model would not.
+fn matches(selectors: &[Selector], tags: &BTreeMap<String, String>) -> bool {
+    if selectors.is_empty() {
+        return true;
+    }
+    let pairs =
+        tags.iter().filter_map(|(key, value)| Some((key.parse::<TagKey>().ok()?, value.parse::<TagValue>().ok()?)));
+    let tags: Tags = pairs.collect();
+    selectors.iter().all(|selector| selector.matches(&tags))
 }
 
 /// A tag selector of a query, as the store takes it.

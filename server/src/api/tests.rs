@@ -3,6 +3,7 @@
 
 mod commands;
 mod enrolment;
+mod groups;
 mod invocations;
 mod latency;
 mod links;

@@ -11,6 +11,8 @@ mod create;
 mod delivery;
 #[path = "body/files.rs"]
 mod files;
+#[path = "body/group.rs"]
+mod group;
 #[path = "body/instance.rs"]
 mod instance;
 #[path = "body/invocation.rs"]
@@ -176,6 +178,8 @@ async fn apply(conn: &mut Conn, change: &Change) -> Result<Answer, StoreError> {
         Change::AddCommand(new) => command::add(conn, new).await,
         Change::ChangeCommand { uid, from, new } => command::change(conn, uid, *from, new).await,
         Change::DeleteCommand(uid) => command::delete(conn, uid).await,
+        Change::AddGroup(row) => group::add(conn, row).await,
+        Change::RemoveGroup(name) => group::remove(conn, name).await,
         Change::Create(new) => create::create(conn, new).await,
         Change::Stop(stop) => stop::stop(conn, stop).await,
         Change::Expire { invocation, now_ms } => stop::expire(conn, *invocation, *now_ms).await,

@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 use crate::store::StoreError;
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, Created, DeleteOutcome, EnrolOutcome, FileRow, InstanceKey, InvocationKey,
-    KeyringRow, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments, PluginRow, Seen, Swept,
-    TokenRow, VersionOutcome,
+    ActivationRow, AddOutcome, Changed, Created, DeleteOutcome, EnrolOutcome, FileRow, GroupRow, InstanceKey,
+    InvocationKey, KeyringRow, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments, PluginRow,
+    Seen, Swept, TokenRow, VersionOutcome,
 };
 
 /// A write.
@@ -97,6 +97,10 @@ pub enum Change {
     },
     /// Deletes a command by its public id, unless it runs.
     DeleteCommand(String),
+    /// Stores a group of instances, unless there is one of that name.
+    AddGroup(GroupRow),
+    /// Removes a group by its name.
+    RemoveGroup(String),
     /// Creates an invocation with its tasks, order and deliveries.
     Create(Box<NewInvocation>),
     /// Stores a stop order and what it means for the tasks.

@@ -50,6 +50,7 @@ pub(super) async fn open(url: &str, jobs: mpsc::Receiver<Job>, phase: &Phase) ->
             include_str!("../../migrations/postgres/0001_first.sql"),
             include_str!("../../migrations/postgres/0002_files.sql"),
             include_str!("../../migrations/postgres/0003_commands.sql"),
+            include_str!("../../migrations/postgres/0004_groups.sql"),
         ],
     )
     .await?;

@@ -7,9 +7,9 @@ use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
 use crate::store::row::{
-    ActivationRow, Collecting, CommandFilter, CommandKey, CommandRow, Delivery, FileRow, InstanceKey, InstanceRow,
-    InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead, OrderKey, PluginDocuments, PluginRow, ResultRow,
-    TaskRow, TokenRow, VersionRow,
+    ActivationRow, Collecting, CommandFilter, CommandKey, CommandRow, Delivery, FileRow, GroupRow, InstanceKey,
+    InstanceRow, InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead, OrderKey, PluginDocuments, PluginRow,
+    ResultRow, TaskRow, TokenRow, VersionRow,
 };
 use crate::store::{Store, StoreError, on_engine};
 
@@ -106,6 +106,16 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<VersionRow>, StoreError> {
         on_engine!(self, reader => reader.command_versions(key, before, limit).await)
+    }
+
+    /// A page of saved groups by name.
+    pub async fn groups(&self, after: &str, limit: i64) -> Result<Vec<GroupRow>, StoreError> {
+        on_engine!(self, reader => reader.groups(after, limit).await)
+    }
+
+    /// One saved group.
+    pub async fn group(&self, name: &str) -> Result<Option<GroupRow>, StoreError> {
+        on_engine!(self, reader => reader.group(name).await)
     }
 
     /// One invocation.

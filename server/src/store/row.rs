@@ -11,11 +11,13 @@ use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
 mod command;
+mod group;
 
 pub use command::{
     CommandFilter, CommandKey, CommandRow, DeleteOutcome, NewCommand, NewVersion, RUNNING_NAMED_MAX, VersionOutcome,
     VersionRow,
 };
+pub use group::GroupRow;
 
 /// Key of an instance inside the store.
 pub type InstanceKey = i64;

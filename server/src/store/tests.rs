@@ -39,6 +39,7 @@ async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {
     cases::people::people(open("people").await).await;
     cases::people::enrolment(open("enrolment").await).await;
     cases::people::plugins(open("plugins").await).await;
+    cases::people::groups(open("groups").await).await;
     cases::commands::versions_lists_and_filters(open("commands").await).await;
     cases::commands::a_command_stays_while_it_runs(open("running").await).await;
     cases::tasks::creation_and_paging(open("creation").await).await;

@@ -7,9 +7,9 @@ use orderly_signing::digest::Digest;
 use crate::store::change::{Answer, Change};
 use crate::store::fact::Fact;
 use crate::store::row::{
-    ActivationRow, AddOutcome, Changed, Created, DeleteOutcome, EnrolOutcome, FileRow, InstanceKey, InvocationKey,
-    KeyringRow, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments, PluginRow, Seen, Swept,
-    TokenRow, VersionOutcome,
+    ActivationRow, AddOutcome, Changed, Created, DeleteOutcome, EnrolOutcome, FileRow, GroupRow, InstanceKey,
+    InvocationKey, KeyringRow, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments, PluginRow,
+    Seen, Swept, TokenRow, VersionOutcome,
 };
 use crate::store::{Store, StoreError};
 
@@ -144,6 +144,16 @@ impl Store {
             Answer::Deleted(outcome) => Ok(outcome),
             answer => Err(other(&answer)),
         }
+    }
+
+    /// Stores a group of instances; false where the name is taken.
+    pub async fn add_group(&self, group: GroupRow) -> Result<bool, StoreError> {
+        self.found(Change::AddGroup(group)).await
+    }
+
+    /// Removes a group; false where there is none.
+    pub async fn remove_group(&self, name: &str) -> Result<bool, StoreError> {
+        self.found(Change::RemoveGroup(name.to_owned())).await
     }
 
     /// Creates an invocation; `None` where its id is taken.

@@ -48,6 +48,12 @@ pub struct ListInstances {
     /// `key=value` pairs joined by commas, all of which must hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<String>,
+    /// A selector, such as `env=prod and not role in (db,cache)`, that must match.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// A saved group of instances, whose selector must match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Only those whose link is up, or down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online: Option<bool>,

@@ -110,3 +110,22 @@ pub(in crate::store::tests) async fn plugins(store: Store) {
     assert_eq!(store.blob(&Digest::of(b"a")).await.unwrap(), Some(1));
     assert_eq!(store.blob(&Digest::of(b"b")).await.unwrap(), None);
 }
+
+pub(in crate::store::tests) async fn groups(store: Store) {
+    let group = |name: &str| GroupRow {
+        name: name.to_owned(),
+        selector: "env=prod".to_owned(),
+        created_ms: 7,
+        created_by: "alice".to_owned(),
+    };
+    assert!(store.add_group(group("web")).await.unwrap());
+    assert!(store.add_group(group("db")).await.unwrap());
+    let other = GroupRow { selector: "env=test".to_owned(), ..group("web") };
+    assert!(!store.add_group(other).await.unwrap(), "the name is taken");
+    assert_eq!(store.group("web").await.unwrap(), Some(group("web")));
+    assert_eq!(store.groups("", 10).await.unwrap(), [group("db"), group("web")]);
+    assert_eq!(store.groups("db", 10).await.unwrap(), [group("web")]);
+    assert!(store.remove_group("web").await.unwrap());
+    assert!(!store.remove_group("web").await.unwrap());
+    assert_eq!(store.group("web").await.unwrap(), None);
+}
