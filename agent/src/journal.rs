@@ -20,6 +20,7 @@ mod frame;
 mod index;
 mod outbox;
 pub(crate) mod record;
+pub(crate) mod series;
 #[cfg(test)]
 mod tests;
 
@@ -287,7 +288,7 @@ impl Journal {
     /// What is known of an order.
     pub(crate) fn known(&self, order: &Digest) -> Option<Known> {
         self.index.entries.get(order).map(|entry| match entry.state {
-            State::Open => Known::Open { stopping: entry.stopping },
+            State::Open | State::Series => Known::Open { stopping: entry.stopping },
             State::Ended(_) => Known::Ended,
         })
     }
@@ -339,7 +340,7 @@ pub(crate) fn seen(
     at_ms: i64,
     expires_ms: i64,
 ) -> Record {
-    Record::Seen(Seen { order, id, invocation, at_ms, expires_ms, stopping: false })
+    Record::Seen(Seen { order, id, invocation, at_ms, expires_ms, stopping: false, series: false })
 }
 
 /// The record that says in which tree a task runs.

@@ -14,7 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::index::{Index, State};
-use super::record::{Closed, Record, Seen, TreeOf};
+use super::record::{Advanced, Armed, Began, Closed, Record, Seen, TreeOf};
 use super::{Journal, JournalError, KEEP_MS, approved, floor, frame, opened, read_record, replay};
 
 /// Approvals in one entry: far below what an entry holds.
@@ -106,16 +106,34 @@ impl Writer<'_> {
                 invocation: entry.invocation.clone(),
                 expires_ms: entry.expires_ms,
                 stopping: entry.stopping,
+                series: entry.state == State::Series,
             })];
             match entry.state {
                 State::Open => {
                     let tree = entry.tree.clone();
                     records.extend(tree.map(|tree| Record::Tree(TreeOf { order: *order, tree })));
                 }
+                State::Series => {}
                 // Its report follows below, whole.
                 State::Ended(_) if waiting.contains(order) => {}
                 State::Ended(at) => records.extend(closed(read_record(from, at)?)),
             }
+            self.put(&records)?;
+        }
+        for (invocation, kept) in &old.series {
+            let Record::Armed(armed) = read_record(from, kept.armed)? else { continue };
+            let mut records = vec![
+                Record::Armed(Box::new(Armed { at_ms: kept.at_ms, expires_ms: kept.expires_ms, ..*armed })),
+                Record::Advanced(Box::new(Advanced {
+                    invocation: invocation.clone(),
+                    state: kept.state.clone(),
+                    previous: kept.previous,
+                    ended_ms: kept.ended_ms,
+                })),
+            ];
+            let invocation = invocation.clone();
+            let began = kept.began.clone();
+            records.extend(began.map(|(number, tree)| Record::Began(Began { invocation, number, tree })));
             self.put(&records)?;
         }
         for (at, _) in old.outbox.values() {

@@ -11,6 +11,7 @@ use orderly_wire::to_server::ReportEvent;
 
 use super::frame::Place;
 use super::record::Record;
+use super::series::Kept;
 
 /// Refused orders without a good signature that are remembered. Beyond it the agent forgets those that could not be
 /// accepted any more, and where that makes no room it answers no others.
@@ -32,6 +33,8 @@ pub(super) enum State {
     Open,
     /// Ended or refused; the record with its receipt.
     Ended(At),
+    /// Accepted, and the series says how far it is.
+    Series,
 }
 
 /// What is known of one order.
@@ -59,6 +62,8 @@ pub(super) struct Index {
     /// The highest revision of the approvals of each plugin's version, by name and version. Never forgotten: only the
     /// security team's signature adds to it.
     pub approvals: BTreeMap<(String, String), u64>,
+    /// Series by their invocations, those too that have ended and whose orders could come again.
+    pub series: BTreeMap<String, Kept>,
 }
 
 impl Index {
@@ -79,7 +84,7 @@ impl Index {
                     at_ms: seen.at_ms,
                     expires_ms: seen.expires_ms,
                     invocation: seen.invocation.clone(),
-                    state: State::Open,
+                    state: if seen.series { State::Series } else { State::Open },
                     tree: None,
                     stopping: seen.stopping,
                 });
@@ -96,6 +101,8 @@ impl Index {
                     match report.event {
                         ReportEvent::Accepted { .. } => {}
                         ReportEvent::Stopping { .. } => entry.stopping = true,
+                        // The end of a run, not of the series.
+                        ReportEvent::Finished(_) if entry.state == State::Series => {}
                         ReportEvent::Finished(_) => entry.state = State::Ended(at),
                     }
                 }
@@ -115,6 +122,17 @@ impl Index {
                 let highest = self.approvals.entry(key).or_default();
                 *highest = approved.revision.max(*highest);
             }
+            Record::Armed(armed) => Kept::arm(&mut self.series, armed, at),
+            Record::Advanced(advanced) => {
+                if let Some(kept) = self.series.get_mut(&advanced.invocation) {
+                    kept.advance(advanced);
+                }
+            }
+            Record::Began(began) => {
+                if let Some(kept) = self.series.get_mut(&began.invocation) {
+                    kept.began = Some((began.number, began.tree.clone()));
+                }
+            }
         }
     }
 
@@ -129,9 +147,13 @@ impl Index {
         let waiting: HashSet<Digest> = self.outbox.values().map(|(_, order)| *order).collect();
         let floor_ms = self.floor_ms;
         let unverified = self.unverified();
+        self.series.retain(|_, kept| !kept.is_over(now_ms, floor_ms, keep_ms));
+        let series = &self.series;
         self.entries.retain(|order, entry| {
             let young = now_ms.saturating_sub(entry.at_ms) < keep_ms;
             matches!(entry.state, State::Open)
+                || (entry.state == State::Series
+                    && entry.invocation.as_ref().is_some_and(|invocation| series.contains_key(invocation)))
                 || waiting.contains(order)
                 || entry.expires_ms > floor_ms
                 || (young && (entry.id.is_some() || unverified < UNVERIFIED_MAX))

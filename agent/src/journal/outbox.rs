@@ -108,7 +108,7 @@ impl Journal {
         })
     }
 
-    fn record_at(&self, at: At) -> Result<Record, JournalError> {
+    pub(super) fn record_at(&self, at: At) -> Result<Record, JournalError> {
         read_record(&self.file, at).map_err(|source| JournalError::File {
             path: self.path.clone(),
             doing: "read",

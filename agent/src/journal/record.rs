@@ -4,7 +4,10 @@
 //! guessed at.
 
 use orderly_host::platform::TreeIdentity;
+use orderly_model::schedule;
 use orderly_signing::digest::Digest;
+use orderly_signing::merkle::TargetProof;
+use orderly_wire::to_agent::PluginDocuments;
 use orderly_wire::to_server::Report;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +34,12 @@ pub(crate) enum Record {
     Floor(Floor),
     /// A security team's approval that was verified, whether its order was accepted or not.
     Approved(Approved),
+    /// A series was accepted, or an order with a higher revision changed it.
+    Armed(Box<Armed>),
+    /// A series has done something, or its last run has ended.
+    Advanced(Box<Advanced>),
+    /// A run of a series begins; written before its first process is.
+    Began(Began),
 }
 
 impl Record {
@@ -73,6 +82,9 @@ pub(crate) struct Seen {
     /// Whether a stop was asked for before this was written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopping: bool,
+    /// Whether it is a series' order, whose runs have ends of their own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub series: bool,
 }
 
 /// A task's process tree.
@@ -124,4 +136,60 @@ pub(crate) struct Approved {
 pub(crate) struct Floor {
     /// Unix milliseconds.
     pub at_ms: i64,
+}
+
+/// A series as it was ordered: all that it takes to check its order again before each run, without a server. The content of
+/// a script is kept beside the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Armed {
+    /// The invocation: the series is its, whichever order is the newest.
+    pub invocation: String,
+    /// The order's digest.
+    pub order: Digest,
+    /// The order's revision.
+    pub revision: u32,
+    /// The order, a DSSE envelope.
+    #[serde(with = "orderly_wire::frame::base64_bytes")]
+    pub envelope: Vec<u8>,
+    /// That this instance is a target.
+    pub proof: TargetProof,
+    /// What a plugin is vouched for by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginDocuments>,
+    /// When the series was accepted for the first time, by the clock that is never behind the floor.
+    pub at_ms: i64,
+    /// Until when, at the latest, any order of the series so far could have been accepted.
+    pub expires_ms: i64,
+    /// Where it stands.
+    pub state: schedule::State,
+}
+
+/// Where a series stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Advanced {
+    /// The invocation.
+    pub invocation: String,
+    /// What the series goes on from.
+    pub state: schedule::State,
+    /// The digest of the receipt of its last run that has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
+    /// When its end was told; nothing comes after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<i64>,
+}
+
+/// The start of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Began {
+    /// The invocation.
+    pub invocation: String,
+    /// The run's number.
+    pub number: u32,
+    /// Its process tree, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeIdentity>,
 }

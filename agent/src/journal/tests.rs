@@ -6,7 +6,10 @@ use proptest::prelude::*;
 use orderly_wire::to_server::{Finished, KeptOutput, ReportEvent};
 
 use super::index::Entry;
+use super::series::Kept;
 use super::*;
+
+mod series;
 
 fn order(number: u8) -> Digest {
     Digest::of(&[number])
@@ -289,6 +292,9 @@ enum Step {
     End(u8),
     Ack(u64),
     Compact,
+    Arm(u32),
+    Advance(u32),
+    Begin(u32),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -297,13 +303,20 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..6_u8).prop_map(Step::End),
         2 => (0..12_u64).prop_map(Step::Ack),
         1 => Just(Step::Compact),
+        1 => (1..3_u32).prop_map(Step::Arm),
+        1 => (1..3_u32).prop_map(Step::Advance),
+        1 => (1..3_u32).prop_map(Step::Begin),
     ]
 }
 
 /// What a journal says, in a form that can be compared.
-fn says(journal: &Journal) -> (Vec<Report>, Vec<Option<Known>>, u64) {
+fn says(journal: &Journal) -> (Vec<Report>, Vec<Option<Known>>, u64, Option<Kept>) {
     let known = (0..6).map(|number| journal.known(&order(number))).collect();
-    (reports(journal), known, journal.next_seq())
+    let kept = journal.series("t-1").map(|kept| {
+        assert!(journal.armed(kept).unwrap().is_some(), "where its order lies");
+        kept.clone().without_place()
+    });
+    (reports(journal), known, journal.next_seq(), kept)
 }
 
 proptest! {
@@ -326,6 +339,9 @@ proptest! {
                 }
                 Step::Ack(seq) => journal.acknowledge(seq, 0).unwrap(),
                 Step::Compact => journal.compact(0).unwrap(),
+                Step::Arm(revision) => series::arm(&mut journal, revision),
+                Step::Advance(number) => series::advance(&mut journal, number, None),
+                Step::Begin(number) => series::begin(&mut journal, number),
                 _ => {}
             }
             let after = says(&journal);
