@@ -74,10 +74,9 @@ impl Notes {
         entries
             .flatten()
             .map(|entry| {
-                match std::fs::read(entry.path()).map(|bytes| serde_json::from_slice::<Note>(&bytes)) {
-                    Ok(Ok(note)) => remove(&note),
-                    // A crash while the note was written: then nothing was staged yet.
-                    Ok(Err(_)) | Err(_) => {}
+                // A note that a crash has cut short says that nothing was staged yet.
+                if let Ok(Ok(note)) = std::fs::read(entry.path()).map(|bytes| serde_json::from_slice::<Note>(&bytes)) {
+                    remove(&note);
                 }
                 forget(&entry.path());
                 entry.file_name().to_string_lossy().into_owned()
