@@ -37,6 +37,8 @@ use crate::exec::values::{Filled, Known};
 use crate::exec::{chain, collect, trial, values};
 use crate::journal::Journal;
 
+mod series;
+
 /// An order is not followed.
 #[derive(Debug)]
 pub(crate) struct Refused {
@@ -339,7 +341,8 @@ pub(crate) fn not_rolled_back(journal: &Journal, plugin: &Vouched) -> Result<(),
     }
 }
 
-/// Check 5, the journal's part: another order under an id that was seen, or one that a lost journal could have held.
+/// Check 5, the journal's part: another order under an id that was seen, one that a lost journal could have held, or one of a
+/// series that is not newer.
 ///
 /// # Errors
 /// `replay` or `journal`.
@@ -357,5 +360,5 @@ pub(crate) fn not_replayed(journal: &Journal, order: &Verified<Order>) -> Result
         let reason = "this instance's journal was damaged after the order was signed, so whether it ran already is not known: sign a new order";
         return Err(Refusal::new(Check::Journal, reason));
     }
-    Ok(())
+    series::newer(journal, order)
 }
