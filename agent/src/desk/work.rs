@@ -199,7 +199,7 @@ impl Desk {
                 }
             }
         };
-        self.halted(task, &halt, running).await
+        Box::pin(self.halted(task, &halt, running)).await
     }
 
     /// Moves a file.
