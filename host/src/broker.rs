@@ -72,7 +72,7 @@ impl<'a> Broker<'a> {
                         tracing::warn!("a plugin's process has too many calls open");
                         return;
                     }
-                    self.answer(id, call, &to);
+                    self.answer(id, call, &to).await;
                 }
             }
         }
@@ -83,11 +83,11 @@ impl<'a> Broker<'a> {
         (self.sandbox, self.end)
     }
 
-    fn answer(&mut self, id: u32, call: Call, to: &Arc<Mutex<OwnedWriteHalf>>) {
+    async fn answer(&mut self, id: u32, call: Call, to: &Arc<Mutex<OwnedWriteHalf>>) {
         let to = Arc::clone(to);
         match call {
             Call::Spawn { executable, arguments } => {
-                let reply = match self.programs.start(&self.grants, &executable, &arguments) {
+                let reply = match self.programs.start(&self.grants, &executable, &arguments).await {
                     Ok(child) => Reply::Spawned { child },
                     Err(refusal) => Reply::Refused(refusal),
                 };

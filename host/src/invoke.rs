@@ -184,7 +184,7 @@ fn nothing(ended: Ended, limits: Limits) -> PluginEnd {
 }
 
 /// Starts the child; the parent's end of its line comes with it.
-fn start(run: &PluginRun<'_>, request: &Request) -> Result<(Child, UnixStream), String> {
+async fn start(run: &PluginRun<'_>, request: &Request) -> Result<(Child, UnixStream), String> {
     let text = |error: std::io::Error| error.to_string();
     let json = serde_json::to_vec(request).map_err(|error| error.to_string())?;
     let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
@@ -198,7 +198,7 @@ fn start(run: &PluginRun<'_>, request: &Request) -> Result<(Child, UnixStream), 
         (Resource::OpenFiles, 1_024),
         (Resource::CpuSeconds, run.limits.deadline.as_secs() + 5),
     ];
-    let child = platform::spawn(spec, run.tree).map_err(|error| {
+    let child = platform::spawn(spec, run.tree).await.map_err(|error| {
         std::error::Error::source(&error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
     })?;
     Ok((child, line(ours).map_err(text)?))
@@ -240,7 +240,7 @@ async fn drive<S: OutputSink + Send>(
     request: Request,
     output: &mut S,
 ) -> (PluginEnd, Option<Description>) {
-    let (mut child, line) = match start(run, &request) {
+    let (mut child, line) = match start(run, &request).await {
         Ok(started) => started,
         Err(reason) => {
             return (

@@ -24,7 +24,7 @@ pub(crate) async fn carry_out(line: &[String]) -> Result<(), String> {
     let (program, arguments) = line.split_first().ok_or("no program is named for it")?;
     let mut spec = Spec::new(program.as_str()).args(arguments);
     spec.env = vec![("PATH".into(), super::account::SEARCH_PATH.into()), ("LANG".into(), "C.UTF-8".into())];
-    let mut child = spawn_alone(spec).map_err(|error| chain(&error))?;
+    let mut child = spawn_alone(spec).await.map_err(|error| chain(&error))?;
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut keeper, mut sink) = (Keeper::new(SHOWN_BYTES), NoSink);
     let ended = tokio::time::timeout(CARRIED_OUT_WITHIN, async {

@@ -100,7 +100,7 @@ pub(crate) async fn run(
     started: impl FnOnce(&Tree),
 ) -> Outcome {
     let started_ms = Some(local_ms());
-    let (child, _named) = match start(script, &tree, place) {
+    let (child, _named) = match start(script, &tree, place).await {
         Ok(started) => started,
         Err(reason) => {
             return Outcome {
@@ -117,7 +117,7 @@ pub(crate) async fn run(
 }
 
 /// Starts it; the file that it was handed over in lives as long as what is given back.
-fn start(script: &Script, tree: &Tree, place: &Path) -> Result<(Child, Option<Handed>), String> {
+async fn start(script: &Script, tree: &Tree, place: &Path) -> Result<(Child, Option<Handed>), String> {
     let extension = start::extension(&script.action)?;
     let handed = Handed::over(&script.content, &script.account, place, extension.as_deref())
         .map_err(|error| format!("the script cannot be handed over: {error}"))?;
@@ -139,7 +139,7 @@ fn start(script: &Script, tree: &Tree, place: &Path) -> Result<(Child, Option<Ha
     }
     // A script may want core files, as in a login of that user.
     spec.limits = Vec::new();
-    spawn(spec, tree).map(|child| (child, named)).map_err(|error| chain(&error))
+    spawn(spec, tree).await.map(|child| (child, named)).map_err(|error| chain(&error))
 }
 
 /// Why a run is over.

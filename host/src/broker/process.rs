@@ -101,14 +101,14 @@ impl<'a> Programs<'a> {
         self.running.remove(&number);
     }
 
-    pub(super) fn start(
+    pub(super) async fn start(
         &mut self,
         grants: &Grants,
         executable: &str,
         arguments: &[String],
     ) -> Result<u32, ProcessRefusal> {
         let (spec, slot) = self.checked(grants, executable, arguments)?;
-        let mut child = platform::spawn(spec, self.tree).map_err(|error| {
+        let mut child = platform::spawn(spec, self.tree).await.map_err(|error| {
             let reason = std::error::Error::source(&error)
                 .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
             if error.is_about_the_program() { ProcessRefusal::NotFound(reason) } else { ProcessRefusal::Failed(reason) }

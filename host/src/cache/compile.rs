@@ -35,7 +35,7 @@ pub(super) async fn compile(component: &[u8], compiler: &Path) -> Result<Vec<u8>
         (Resource::FileSize, 0),
         (Resource::OpenFiles, 64),
     ];
-    let mut child = platform::spawn_alone(spec)?;
+    let mut child = platform::spawn_alone(spec).await?;
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let work = async {
         let mut code = Vec::new();

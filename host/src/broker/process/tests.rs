@@ -71,7 +71,7 @@ fn texts(arguments: &[&str]) -> Vec<String> {
 async fn a_granted_program_runs_as_nobody_and_its_end_is_told_once() {
     let Some(tree) = tree("granted") else { return };
     let mut programs = Programs::new(&tree);
-    let number = programs.start(&grants(), &real("/usr/bin/id"), &texts(&["-u"])).unwrap();
+    let number = programs.start(&grants(), &real("/usr/bin/id"), &texts(&["-u"])).await.unwrap();
     let Reply::Output { stderr: false, data } = next(programs.get(number)).await else { panic!("no output") };
     let expected = if users::is_root() { users::unprivileged().uid } else { rustix::process::geteuid().as_raw() };
     assert_eq!(String::from_utf8(data.0).unwrap().trim(), expected.to_string());
@@ -98,7 +98,7 @@ async fn what_no_rule_names_is_denied_before_anything_is_looked_at() {
         ("/bin/sh", &["-c", "id"]),
         ("/bin/sleep", &["1\0"]),
     ] {
-        let started = programs.start(&grants, executable, &texts(arguments));
+        let started = programs.start(&grants, executable, &texts(arguments)).await;
         assert!(matches!(started, Err(ProcessRefusal::Denied(_))), "{executable} {arguments:?}: {started:?}");
     }
     assert!(tree.is_empty().unwrap());
@@ -110,9 +110,9 @@ async fn programs_are_limited_at_once_and_in_all() {
     let mut programs = Programs::new(&tree);
     let grants = grants();
     for _ in 0..PROGRAMS_AT_ONCE_MAX {
-        programs.start(&grants, &real("/bin/sleep"), &texts(&["1000"])).unwrap();
+        programs.start(&grants, &real("/bin/sleep"), &texts(&["1000"])).await.unwrap();
     }
-    assert_eq!(programs.start(&grants, &real("/bin/true"), &[]), Err(ProcessRefusal::TooMany));
+    assert_eq!(programs.start(&grants, &real("/bin/true"), &[]).await, Err(ProcessRefusal::TooMany));
     // One ends: while somebody waits for it, and its end is told as it was.
     let first = programs.get(1).unwrap();
     let waiting = tokio::spawn(next(Some(Arc::clone(&first))));
@@ -121,7 +121,7 @@ async fn programs_are_limited_at_once_and_in_all() {
     let told = tokio::time::timeout(std::time::Duration::from_secs(10), waiting).await.unwrap().unwrap();
     assert!(matches!(told, Reply::Exited(Exit::Signal(9))), "{told:?}");
     let mut started = PROGRAMS_AT_ONCE_MAX as u32;
-    while let Ok(number) = programs.start(&grants, &real("/bin/true"), &[]) {
+    while let Ok(number) = programs.start(&grants, &real("/bin/true"), &[]).await {
         started += 1;
         assert!(matches!(next(programs.get(number)).await, Reply::Exited(Exit::Code(0))));
     }

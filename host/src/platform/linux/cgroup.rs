@@ -194,7 +194,7 @@ pub(crate) fn find_place(group: &str) -> Option<PathBuf> {
 fn works(place: &Path) -> bool {
     let name = format!("probe-{}", std::process::id());
     Cgroup::create(place, &name).is_ok_and(|cgroup| {
-        let works = super::exec::can_clone_into(cgroup.directory()) && cgroup.kill().is_ok();
+        let works = super::clone::can_clone_into(cgroup.directory()) && cgroup.kill().is_ok();
         cgroup.remove().is_ok() && works
     })
 }

@@ -1,10 +1,11 @@
-//! From a prepared specification to a running program: `clone3`, the steps in the new process, `execve`.
+//! From a prepared specification to a running program: the steps in the new process, and `execve`.
 //!
 //! Owns the moment between clone and exec. All memory is made ready before; the new process makes only system
 //! calls that are safe after a clone of a threaded program, and reports the step that failed over a pipe that
-//! closes by itself when the program starts. It never retries and leaves nothing behind on failure.
+//! closes by itself when the program starts. Whoever starts a program waits for that without keeping its thread. It never
+//! retries and leaves nothing behind on failure.
 
-#![allow(unsafe_code)] // clone3 and exec have no safe interface: the new process is a copy of one thread.
+#![allow(unsafe_code)] // Exec has no safe interface: the new process is a copy of one thread.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long};
 use std::io;
@@ -12,16 +13,15 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::Interest;
 
-use super::ended::{Ended, Exit, Usage};
+use super::clone::{Side, Started, clone, let_go};
+use super::ready::watch;
 use crate::error::Step;
 
 /// How long a new process may take until its program is executed. Longer means a file system, or whoever holds a lease
 /// on a file, that lets it wait: the one who starts it must not wait with it. Less than a supervisor is given.
 const EXECUTED_WITHIN: Duration = Duration::from_secs(5);
-
-/// `libc` has it in a type that is too small for it.
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// What the new process does, all in memory that it only reads (descriptor numbers aside).
 pub(crate) struct Prepared {
@@ -47,12 +47,6 @@ pub(crate) struct Ids {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) groups: Vec<u32>,
-}
-
-/// A program that was started, or is the copy that is about to say why not.
-pub(crate) struct Started {
-    pub(crate) pid: i32,
-    pub(crate) pidfd: OwnedFd,
 }
 
 /// Why nothing was started.
@@ -118,9 +112,8 @@ impl Prepared {
         self
     }
 
-    /// Starts the program, in `cgroup` where one is given. Waits until it was executed or has failed, at most
-    /// [`EXECUTED_WITHIN`].
-    pub(crate) fn start(self, cgroup: Option<BorrowedFd<'_>>) -> Result<Started, Failure> {
+    /// Makes the new process, in `cgroup` where one is given, which then goes on by itself until its program runs.
+    pub(crate) fn start(self, cgroup: Option<BorrowedFd<'_>>) -> Result<Starting, Failure> {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| Failure::Process(error.into()))?;
         let pointers = |texts: &[CString]| -> Vec<*const c_char> {
@@ -146,47 +139,78 @@ impl Prepared {
             // SAFETY: this is the new process; only the calls that `run` documents are made and it never returns.
             Side::Child => unsafe { image.run(&mut scratch, write.as_raw_fd()) },
         };
-        drop(write);
-        if !executed(&read) {
-            // SAFETY: plain call; the process is a child of ours that was not waited for.
-            unsafe { libc::kill(started.pid, libc::SIGKILL) };
-            reap(started.pid);
-            return Err(Failure::Step(Step::Execute, io::Error::from_raw_os_error(libc::ETIMEDOUT)));
-        }
-        let mut report = [0; 5];
-        let mut length = 0;
-        // Five bytes from one write into a pipe arrive together; an interrupted read is the only reason to go round.
-        while let Ok(more) =
-            rustix::io::retry_on_intr(|| rustix::io::read(&read, report.get_mut(length..).unwrap_or_default()))
-        {
-            length += more;
-            if more == 0 || length == report.len() {
-                break;
+        Ok(Starting { started: Some(started), report: read })
+    }
+}
+
+/// A new process that has not said yet whether its program runs. Killed where it is dropped before that.
+pub(crate) struct Starting {
+    started: Option<Started>,
+    report: OwnedFd,
+}
+
+impl Starting {
+    /// Waits until the program was executed or has failed, at most [`EXECUTED_WITHIN`].
+    pub(crate) async fn executed(mut self) -> Result<Started, Failure> {
+        let read = async {
+            rustix::io::ioctl_fionbio(&self.report, true)?;
+            let report = watch(self.report.try_clone()?, Interest::READABLE)?;
+            loop {
+                let mut ready = report.readable().await?;
+                match read(report.get_ref()) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                    said => return said,
+                }
             }
-        }
-        let [step, errno @ ..] = report;
-        match Step::from_number(step) {
-            Some(step) if length == report.len() => {
-                reap(started.pid);
-                Err(Failure::Step(step, io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
+        };
+        let said = tokio::time::timeout(EXECUTED_WITHIN, read).await;
+        self.end(said.unwrap_or(Err(io::ErrorKind::TimedOut.into())))
+    }
+
+    /// The same for a program that has no runtime.
+    pub(crate) fn executed_here(mut self) -> Result<Started, Failure> {
+        let until = Instant::now() + EXECUTED_WITHIN;
+        let said = loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+            match poll(&mut [PollFd::new(&self.report, PollFlags::IN)], Some(&left)) {
+                Ok(0) => break Err(io::ErrorKind::TimedOut.into()),
+                Err(rustix::io::Errno::INTR) => {}
+                _ => break read(&self.report),
             }
-            _ => Ok(started),
+        };
+        self.end(said)
+    }
+
+    /// What it comes to that the new process has said this.
+    fn end(&mut self, said: io::Result<Option<(Step, i32)>>) -> Result<Started, Failure> {
+        let gone = || Failure::Process(io::ErrorKind::NotFound.into());
+        match said {
+            Ok(None) => self.started.take().ok_or_else(gone),
+            Ok(Some((step, errno))) => Err(Failure::Step(step, io::Error::from_raw_os_error(errno))),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(Failure::Step(Step::Execute, io::Error::from_raw_os_error(libc::ETIMEDOUT)))
+            }
+            Err(error) => Err(Failure::Process(error)),
         }
     }
 }
 
-/// Waits until the new process has reported, or was executed; says whether that came in time.
-fn executed(report: &OwnedFd) -> bool {
-    let until = Instant::now() + EXECUTED_WITHIN;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(report, PollFlags::IN)], Some(&left)) {
-            Ok(0) => return false,
-            Err(rustix::io::Errno::INTR) => {}
-            _ => return true,
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(started) = self.started.take() {
+            let_go(started);
         }
     }
+}
+
+/// What a new process has reported: nothing where its program runs, else the step that failed and why. Five bytes from one
+/// write into a pipe arrive together.
+fn read(report: &OwnedFd) -> io::Result<Option<(Step, i32)>> {
+    let mut said = [0; 5];
+    let length = rustix::io::retry_on_intr(|| rustix::io::read(report, &mut said))?;
+    let [step, errno @ ..] = said;
+    Ok(Step::from_number(step).filter(|_| length == said.len()).map(|step| (step, i32::from_ne_bytes(errno))))
 }
 
 /// Takes over a descriptor that this process was started with.
@@ -205,136 +229,6 @@ pub(crate) fn inherited(number: i32) -> io::Result<OwnedFd> {
 pub(crate) fn leave(code: i32) -> ! {
     // SAFETY: plain call.
     unsafe { libc::_exit(code) }
-}
-
-/// Waits for a process that has ended or is about to.
-pub(crate) fn reap(pid: i32) {
-    let mut status = 0;
-    // SAFETY: plain call with a valid pointer; the process is a child of ours that was not waited for.
-    while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1
-        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
-    {}
-}
-
-/// Reaps `pid` where it has ended and says how; nothing where it is still alive.
-///
-/// With `pid` -1 it is any child; the second value says which.
-pub(crate) fn wait_any(pid: i32) -> io::Result<Option<(i32, Ended)>> {
-    let mut status = 0;
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    loop {
-        // SAFETY: both pointers are valid for writing.
-        let found = unsafe { libc::wait4(pid, &raw mut status, libc::WNOHANG, usage.as_mut_ptr()) };
-        match found {
-            0 => return Ok(None),
-            -1 => {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
-            found => {
-                // SAFETY: zeroed before, filled by the call.
-                let usage = unsafe { usage.assume_init() };
-                let exit = if libc::WIFSIGNALED(status) {
-                    Exit::Signal(libc::WTERMSIG(status))
-                } else {
-                    Exit::Code(libc::WEXITSTATUS(status))
-                };
-                let micros = |time: libc::timeval| (time.tv_sec.max(0) as u64) * 1_000_000 + time.tv_usec.max(0) as u64;
-                let usage = Usage {
-                    user_us: micros(usage.ru_utime),
-                    system_us: micros(usage.ru_stime),
-                    max_rss_bytes: usage.ru_maxrss.max(0) as u64 * 1024,
-                };
-                return Ok(Some((found, Ended { exit, usage })));
-            }
-        }
-    }
-}
-
-/// Whether a process can be cloned into `cgroup`: tried with one that ends at once.
-pub(crate) fn can_clone_into(cgroup: BorrowedFd<'_>) -> bool {
-    match clone(Some(cgroup)) {
-        Ok(Side::Parent(started)) => {
-            reap(started.pid);
-            true
-        }
-        // SAFETY: this is the new process and it does nothing else.
-        Ok(Side::Child) => unsafe { libc::_exit(0) },
-        Err(_) => false,
-    }
-}
-
-enum Side {
-    Parent(Started),
-    Child,
-}
-
-fn clone(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
-    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both sets are valid for writing; blocking every signal keeps the parent's handlers out of the child.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-    }
-    let side = clone_blocked(cgroup);
-    if !matches!(side, Ok(Side::Child)) {
-        // SAFETY: `before` was filled above. The child unblocks after it has taken the handlers away.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-    }
-    side
-}
-
-fn clone_blocked(cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
-    let mut pidfd: RawFd = -1;
-    // SAFETY: all-zero is the documented default of every field.
-    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = libc::CLONE_PIDFD as u64;
-    arguments.pidfd = (&raw mut pidfd) as u64;
-    arguments.exit_signal = libc::SIGCHLD as u64;
-    if let Some(cgroup) = cgroup {
-        arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = cgroup.as_raw_fd() as u64;
-    }
-    // SAFETY: no CLONE_VM, so the new process has its own copy of the memory; the arguments are valid.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
-    match pid {
-        0 => Ok(Side::Child),
-        // SAFETY: the kernel stored a new descriptor that nobody else owns.
-        1.. => Ok(Side::Parent(Started { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })),
-        _ => {
-            let error = io::Error::last_os_error();
-            match (error.raw_os_error(), cgroup) {
-                // Container filters of old answer so for system calls that they do not know.
-                (Some(libc::ENOSYS), None) => fork(),
-                _ => Err(error),
-            }
-        }
-    }
-}
-
-fn fork() -> io::Result<Side> {
-    // SAFETY: the child makes only calls that are safe after fork.
-    match unsafe { libc::fork() } {
-        0 => Ok(Side::Child),
-        pid @ 1.. => {
-            let opened = rustix::process::Pid::from_raw(pid)
-                .map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
-            match opened {
-                Some(Ok(pidfd)) => Ok(Side::Parent(Started { pid, pidfd })),
-                _ => {
-                    let error = io::Error::last_os_error();
-                    // SAFETY: a child of ours that was not waited for.
-                    unsafe { libc::kill(pid, libc::SIGKILL) };
-                    reap(pid);
-                    Err(error)
-                }
-            }
-        }
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// Everything by reference, as the new process reads it.

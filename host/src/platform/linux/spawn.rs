@@ -14,8 +14,9 @@ use rustix::process::Signal;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 
+use super::clone::Started;
 use super::ended::Ended;
-use super::exec::{Failure, Ids, Prepared, Started};
+use super::exec::{Failure, Ids, Prepared};
 use super::spec::{Executable, Spec, Stdin};
 use super::supervise::{Control, Request};
 use super::tree::{Follower, Tree};
@@ -56,7 +57,7 @@ impl Child {
         let ended = match &self.follow {
             Follow::Direct(pidfd) => loop {
                 let mut ready = pidfd.readable().await?;
-                match super::exec::wait_any(self.pid)? {
+                match super::clone::wait_any(self.pid)? {
                     Some((_, ended)) => break ended,
                     None => ready.clear_ready(),
                 }
@@ -90,7 +91,7 @@ impl Drop for Child {
         if self.ended.is_none() {
             self.kill();
             if let Follow::Direct(_) = self.follow {
-                super::exec::reap(self.pid);
+                super::clone::reap(self.pid);
             }
         }
     }
@@ -98,11 +99,12 @@ impl Drop for Child {
 
 /// Starts a program as part of `tree`.
 ///
-/// Must be called within a tokio runtime. Waits until the program was executed, which takes about a millisecond.
+/// Must be called within a tokio runtime. Waits until the program was executed, which takes about a millisecond; where the
+/// future is dropped before that, nothing is started.
 ///
 /// # Errors
 /// Nothing was started; the error says which step failed and why.
-pub fn spawn(spec: Spec, tree: &Tree) -> Result<Child, SpawnError> {
+pub async fn spawn(spec: Spec, tree: &Tree) -> Result<Child, SpawnError> {
     if !spec.program.is_absolute() || !spec.cwd.is_absolute() {
         let reason = "its path and its working directory must be absolute".to_owned();
         return Err(SpawnError::Specification { program: spec.program, reason });
@@ -110,11 +112,11 @@ pub fn spawn(spec: Spec, tree: &Tree) -> Result<Child, SpawnError> {
     match tree.follower() {
         Follower::Cgroup(cgroup) => {
             let doors = tree.doors().map_err(|source| SpawnError::Process { program: spec.program.clone(), source })?;
-            direct(spec, Some(cgroup.directory()), doors)
+            direct(spec, Some(cgroup.directory()), doors).await
         }
         Follower::Supervisors(supervisors) => {
             let supervisor = supervisors.program().to_owned();
-            let (child, control) = supervised(spec, &supervisor)?;
+            let (child, control) = supervised(spec, &supervisor).await?;
             supervisors.add(control);
             Ok(child)
         }
@@ -125,11 +127,15 @@ pub fn spawn(spec: Spec, tree: &Tree) -> Result<Child, SpawnError> {
 ///
 /// # Errors
 /// As [`spawn`].
-pub fn spawn_alone(spec: Spec) -> Result<Child, SpawnError> {
-    direct(spec, None, Vec::new())
+pub async fn spawn_alone(spec: Spec) -> Result<Child, SpawnError> {
+    direct(spec, None, Vec::new()).await
 }
 
-fn direct(spec: Spec, cgroup: Option<std::os::fd::BorrowedFd<'_>>, doors: Vec<OwnedFd>) -> Result<Child, SpawnError> {
+async fn direct(
+    spec: Spec,
+    cgroup: Option<std::os::fd::BorrowedFd<'_>>,
+    doors: Vec<OwnedFd>,
+) -> Result<Child, SpawnError> {
     let path = spec.program.clone();
     let pipes = Pipes::new().map_err(|source| SpawnError::Process { program: path.clone(), source })?;
     let ids = spec.credentials.clone().map(Ids::from);
@@ -145,7 +151,8 @@ fn direct(spec: Spec, cgroup: Option<std::os::fd::BorrowedFd<'_>>, doors: Vec<Ow
     )?;
     let limits = spec.limits.iter().map(|(resource, limit)| (resource.number(), *limit)).collect();
     let started = prepared.doors(doors).ids(ids).limits(limits).no_new_privileges(spec.no_new_privileges).start(cgroup);
-    let Started { pid, pidfd } = started.map_err(|failure| failed(&path, failure))?;
+    let starting = started.map_err(|failure| failed(&path, failure))?;
+    let Started { pid, pidfd } = starting.executed().await.map_err(|failure| failed(&path, failure))?;
     let child = pipes.receivers().and_then(|(stdout, stderr)| {
         let follow = Follow::Direct(super::ready::watch(pidfd, tokio::io::Interest::READABLE)?);
         Ok(Child { stdout, stderr, pid, follow, ended: None })
@@ -154,12 +161,12 @@ fn direct(spec: Spec, cgroup: Option<std::os::fd::BorrowedFd<'_>>, doors: Vec<Ow
         if let Some(pid) = rustix::process::Pid::from_raw(pid) {
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
-        super::exec::reap(pid);
+        super::clone::reap(pid);
         SpawnError::Process { program: path, source }
     })
 }
 
-fn supervised(mut spec: Spec, supervisor: &Path) -> Result<(Child, Arc<Control>), SpawnError> {
+async fn supervised(mut spec: Spec, supervisor: &Path) -> Result<(Child, Arc<Control>), SpawnError> {
     let program = spec.program.clone();
     let process = |source| SpawnError::Process { program: program.clone(), source };
     let pipes = Pipes::new().map_err(process)?;
@@ -191,8 +198,9 @@ fn supervised(mut spec: Spec, supervisor: &Path) -> Result<(Child, Arc<Control>)
     .map(OsStr::to_owned);
     let (prepared, pipes) =
         prepare(supervisor, Executable::Path, &argv, &[], Path::new("/"), spec.stdin, spec.extra, pipes)?;
-    let started = prepared.start(None).map_err(|failure| failed(supervisor, failure))?;
-    let (pid, control) = control.attach(started, &program)?;
+    let starting = prepared.start(None).map_err(|failure| failed(supervisor, failure))?;
+    let started = starting.executed().await.map_err(|failure| failed(supervisor, failure))?;
+    let (pid, control) = control.attach(started, &program).await?;
     let (stdout, stderr) = pipes.receivers().map_err(process)?;
     let control = Arc::new(control);
     let child = Child { stdout, stderr, pid, follow: Follow::Supervised(Arc::clone(&control)), ended: None };

@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::clone::{Started, let_go, wait_any};
 use super::ended::Ended;
-use super::exec::{self, Failure, Prepared, Started, inherited};
+use super::exec::{Failure, Prepared, Starting, inherited};
 use super::process::{self, ProcessIdentity};
 use super::ready::watch;
 use super::spec::{Credentials, Resource};
@@ -86,43 +87,63 @@ impl Control {
 }
 
 impl Unattached {
-    /// Waits until the supervisor says that its program runs, and as which process.
-    pub(crate) fn attach(self, started: Started, program: &Path) -> Result<(i32, Control), SpawnError> {
-        let attached = self.try_attach(&started, program);
-        if attached.is_err() {
-            let _ = rustix::process::pidfd_send_signal(&started.pidfd, Signal::KILL);
-            exec::reap(started.pid);
-        }
-        let (pid, socket, identity) = attached?;
-        let control = || -> io::Result<Control> {
-            rustix::io::ioctl_fionbio(&socket, true)?;
-            let (socket, pidfd) = (watch(socket, Interest::READABLE)?, watch(started.pidfd, Interest::READABLE)?);
-            Ok(Control { socket, pidfd, identity })
-        };
-        let control = control().map_err(|source| SpawnError::Process { program: program.to_owned(), source })?;
-        Ok((pid, control))
-    }
-
-    fn try_attach(self, started: &Started, program: &Path) -> Result<(i32, OwnedFd, ProcessIdentity), SpawnError> {
+    /// Waits until the supervisor says that its program runs, and as which process, at most [`START_MAX`]. The supervisor is
+    /// killed where this fails or is dropped.
+    pub(crate) async fn attach(self, started: Started, program: &Path) -> Result<(i32, Control), SpawnError> {
         let fault = |reason: &str| SpawnError::Supervisor { reason: reason.to_owned() };
-        let identity = ProcessIdentity::of(started.pid).ok_or_else(|| fault("it ended at once"))?;
-        let limit = Timespec { tv_sec: START_MAX.as_secs().cast_signed(), tv_nsec: 0 };
-        let mut polled = [PollFd::new(&self.0, PollFlags::IN)];
-        match rustix::io::retry_on_intr(|| poll(&mut polled, Some(&limit))) {
-            Ok(1..) => {}
-            _ => return Err(fault("it did not start its program in time")),
-        }
-        match receive(&self.0) {
-            Ok(Some(Message::Started(pid))) => Ok((pid, self.0, identity)),
+        let process = |source| SpawnError::Process { program: program.to_owned(), source };
+        let supervisor = Supervisor(Some(started));
+        let identity = supervisor.identity().ok_or_else(|| fault("it ended at once"))?;
+        rustix::io::ioctl_fionbio(&self.0, true).map_err(|error| process(error.into()))?;
+        let socket = watch(self.0, Interest::READABLE).map_err(process)?;
+        let answered = tokio::time::timeout(START_MAX, next(&socket)).await;
+        let answer = answered.map_err(|_| fault("it did not start its program in time"))?;
+        let pid = match answer {
+            Ok(Some(Message::Started(pid))) => pid,
             Ok(Some(Message::Failed(step, errno))) => {
                 let program = program.to_owned();
                 let source = io::Error::from_raw_os_error(errno);
-                Err(match step {
+                return Err(match step {
                     Some(step) => SpawnError::Child { program, step, source },
                     None => SpawnError::Process { program, source },
-                })
+                });
             }
-            _ => Err(fault("the program given as supervisor does not answer `__supervise`")),
+            _ => return Err(fault("the program given as supervisor does not answer `__supervise`")),
+        };
+        let pidfd = supervisor.keep().ok_or_else(|| fault("it ended at once"))?;
+        let pidfd = watch(pidfd, Interest::READABLE).map_err(process)?;
+        Ok((pid, Control { socket, pidfd, identity }))
+    }
+}
+
+/// A supervisor that is not followed yet, and goes with this.
+struct Supervisor(Option<Started>);
+
+impl Supervisor {
+    fn identity(&self) -> Option<ProcessIdentity> {
+        self.0.as_ref().and_then(|started| ProcessIdentity::of(started.pid))
+    }
+
+    fn keep(mut self) -> Option<OwnedFd> {
+        self.0.take().map(|started| started.pidfd)
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if let Some(started) = self.0.take() {
+            let_go(started);
+        }
+    }
+}
+
+/// The next message from a supervisor; nothing once it is gone.
+async fn next(socket: &AsyncFd<OwnedFd>) -> io::Result<Option<Message>> {
+    loop {
+        let mut ready = socket.readable().await?;
+        match receive(socket.get_ref()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+            message => return message,
         }
     }
 }
@@ -155,13 +176,10 @@ impl Control {
     /// Waits for the end of the program itself.
     pub(crate) async fn ended(&self) -> io::Result<Ended> {
         loop {
-            let mut ready = self.socket.readable().await?;
-            match receive(self.socket.get_ref()) {
-                Ok(Some(Message::Ended(ended))) => return Ok(ended),
-                Ok(Some(_)) => {}
-                Ok(None) => return Err(io::Error::other("the supervisor ended without saying how its program did")),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                Err(error) => return Err(error),
+            match next(&self.socket).await? {
+                Some(Message::Ended(ended)) => return Ok(ended),
+                Some(_) => {}
+                None => return Err(io::Error::other("the supervisor ended without saying how its program did")),
             }
         }
     }
@@ -169,7 +187,7 @@ impl Control {
     /// Whether the supervisor is still there, and with it something of the tree.
     pub(crate) fn is_alive(&self) -> bool {
         // Reaps it too, where it has ended.
-        matches!(exec::wait_any(self.identity.pid), Ok(None))
+        matches!(wait_any(self.identity.pid), Ok(None))
     }
 
     /// Waits until the supervisor has ended, and with it the whole tree.
@@ -261,7 +279,8 @@ fn start(request: Request) -> io::Result<Result<Started, Failure>> {
         .no_new_privileges(request.no_new_privileges)
         // Whoever kills this supervisor, the agent among them, must not set free what could then not be found.
         .dies_with_parent(true)
-        .start(None))
+        .start(None)
+        .and_then(Starting::executed_here))
 }
 
 /// Reaps, obeys, and returns when nothing of the tree is left.
@@ -278,7 +297,7 @@ fn follow(control: &OwnedFd, signals: &OwnedFd, main: i32) -> io::Result<()> {
         let told = polled.get(1).is_some_and(|control| !control.revents().is_empty());
         let _ = rustix::io::read(signals, &mut drain);
         loop {
-            match exec::wait_any(-1) {
+            match wait_any(-1) {
                 Ok(Some((pid, ended))) if pid == main => {
                     let _ = send(control, &Message::Ended(ended));
                 }
