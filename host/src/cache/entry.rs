@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use orderly_signing::Digest;
@@ -19,8 +20,16 @@ use crate::platform;
 const MAGIC: &[u8; 8] = b"ORDAOT1\n";
 const MAC_BYTES: usize = 32;
 const KEY_FILE: &str = "mac.key";
+/// How the name of an entry ends.
+const ENTRY_END: &str = ".cwasm";
 /// Most bytes of one entry: what 64 MiB of component can become, with room.
 const ENTRY_MAX_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Entries that are kept, and bytes of all of them: those that were made first go first, and are made anew when needed.
+const ENTRIES_MAX: usize = 64;
+const ENTRIES_MAX_BYTES: u64 = 1024 * 1024 * 1024;
+/// How old a file that is being written may be. Older, its writer has died: writing takes seconds.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// The name of an entry: for which component, made by what, for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +42,7 @@ pub(super) struct Name {
 impl Name {
     pub(super) fn new(component: Digest, compiler: Digest, engine: Digest) -> Self {
         let text = format!("orderly-aot-v1\n{component}\n{compiler}\n{engine}\n");
-        let file = format!("{}-{}.cwasm", component.hex(), Digest::of(text.as_bytes()).hex());
+        let file = format!("{}-{}{ENTRY_END}", component.hex(), Digest::of(text.as_bytes()).hex());
         Self { component, text, file }
     }
 }
@@ -68,6 +77,7 @@ impl Directory {
         }
         let mut directory = Self { path: path.to_owned(), descriptor, key: [0; MAC_BYTES] };
         directory.key = directory.load_key()?;
+        directory.sweep();
         Ok(directory)
     }
 
@@ -184,23 +194,56 @@ impl Directory {
         if right { Ok(code) } else { Err("its MAC is wrong") }
     }
 
-    /// Writes an entry, and takes away what older compilers made of the same component.
+    /// Writes an entry, and takes away what older compilers made of the same component, and what is too much.
     pub(super) fn store(&self, name: &Name, code: &[u8]) -> Result<(), CompileError> {
         let fault = self.fault("write", &name.file);
         let Some(mac) = self.mac(name, code) else { return Err(fault(io::ErrorKind::InvalidInput.into())) };
         let mac = mac.finalize().into_bytes();
         self.write_file(&name.file, Mode::RUSR, &[MAGIC, &mac, code]).map_err(fault)?;
         let prefix = format!("{}-", name.component.hex());
-        let entries =
-            rustix::fs::Dir::read_from(&self.descriptor).map_err(|error| self.fault("list", "")(error.into()))?;
-        for entry in entries.flatten() {
-            let file = entry.file_name().to_string_lossy().into_owned();
-            if file.starts_with(&prefix) && file != name.file {
-                let _ = rustix::fs::unlinkat(&self.descriptor, file.as_str(), AtFlags::empty());
+        let mut entries = self.files();
+        entries.retain(|file| file.name.ends_with(ENTRY_END) && file.name != name.file);
+        entries.sort_by_key(|file| std::cmp::Reverse(file.modified));
+        let (mut kept, mut bytes) = (1, (MAGIC.len() + MAC_BYTES + code.len()) as u64);
+        for file in entries {
+            let fits = kept < ENTRIES_MAX && bytes.saturating_add(file.bytes) <= ENTRIES_MAX_BYTES;
+            if fits && !file.name.starts_with(&prefix) {
+                (kept, bytes) = (kept + 1, bytes + file.bytes);
+            } else {
+                let _ = rustix::fs::unlinkat(&self.descriptor, file.name.as_str(), AtFlags::empty());
             }
         }
         Ok(())
     }
+
+    /// Takes away what was being written when its writer died.
+    fn sweep(&self) {
+        let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) else { return };
+        let oldest = now.saturating_sub(WRITTEN_WITHIN).as_secs().cast_signed();
+        for file in self.files().iter().filter(|file| file.name.starts_with('.') && file.modified < oldest) {
+            let _ = rustix::fs::unlinkat(&self.descriptor, file.name.as_str(), AtFlags::empty());
+        }
+    }
+
+    /// All files. What cannot be looked at is not among them.
+    fn files(&self) -> Vec<FileOf> {
+        let Ok(entries) = rustix::fs::Dir::read_from(&self.descriptor) else { return Vec::new() };
+        let look = |entry: rustix::fs::DirEntry| {
+            let stat = rustix::fs::statat(&self.descriptor, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+            let name = entry.file_name().to_str().ok()?.to_owned();
+            let there = rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::Directory;
+            there.then(|| FileOf { name, bytes: stat.st_size.cast_unsigned(), modified: stat.st_mtime })
+        };
+        entries.flatten().filter_map(look).collect()
+    }
+}
+
+/// A file of the directory.
+struct FileOf {
+    name: String,
+    bytes: u64,
+    /// Unix seconds.
+    modified: i64,
 }
 
 /// All bytes of an entry, read at once; nothing of what goes on behind the largest one, whose MAC is wrong then.

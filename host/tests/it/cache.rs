@@ -177,6 +177,30 @@ async fn an_entry_of_another_compiler_is_not_used_and_goes() {
 }
 
 #[tokio::test]
+async fn the_cache_does_not_grow_for_ever_and_a_crash_leaves_nothing_for_long() {
+    let place = place();
+    let component = plain("(i32.const 128)");
+    let old = std::time::SystemTime::now() - Duration::from_secs(2 * 3_600);
+    Cache::open(&place.cache()).unwrap();
+    for number in 0..100 {
+        let path = place.cache().join(format!("{number}.cwasm"));
+        std::fs::write(&path, b"x").unwrap();
+        std::fs::File::options().append(true).open(&path).unwrap().set_modified(old).unwrap();
+    }
+    for (name, age) in [(".torn.cwasm.00", old), (".being-written.cwasm.00", std::time::SystemTime::now())] {
+        let path = place.cache().join(name);
+        std::fs::write(&path, b"x").unwrap();
+        std::fs::File::options().append(true).open(&path).unwrap().set_modified(age).unwrap();
+    }
+    place.compiled(&component).await;
+    assert_eq!(entries(&place).len(), 64);
+    assert!(!place.cache().join(".torn.cwasm.00").exists(), "its writer is dead");
+    assert!(place.cache().join(".being-written.cwasm.00").exists(), "another may write it just now");
+    let (plugin, cache) = (verified(&component), Cache::open(&place.cache()).unwrap());
+    assert!(cache.lookup(&plugin, compiler()).unwrap().is_some(), "what was made last stays");
+}
+
+#[tokio::test]
 async fn a_directory_or_key_that_others_can_reach_is_refused() {
     let place = place();
     std::fs::create_dir(place.cache()).unwrap();
