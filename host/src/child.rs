@@ -25,6 +25,7 @@ use crate::capability::files::FileGuard;
 use crate::capability::http::Brokered;
 use crate::capability::uses::Recorder;
 use crate::capability::{mounts, random};
+use crate::error::SandboxError;
 use crate::frame::{ChildEnd, DescribedParameter, Description, End, Failure, Mode, Request, Up};
 use crate::limits::{HANDLES_MAX, HOSTCALL_MAX_BYTES};
 use crate::line::Line;
@@ -58,7 +59,7 @@ fn run(started: Instant) -> io::Result<Infallible> {
         let mut ready = prepare(request, started, &line, &recorder);
         let (outcome, report) = match &mut ready {
             Ok(ready) => ready.call().await,
-            Err(reasons) => (ChildEnd::Refused(std::mem::take(reasons)), Report::default()),
+            Err(end) => (std::mem::replace(end, ChildEnd::Deadline), Report::default()),
         };
         // A guest that ended in the middle of a line and did not flush has still written it.
         let _ = io::stdout().flush();
@@ -75,14 +76,9 @@ struct Ready {
     component: PluginPre<State>,
 }
 
-/// Does everything that needs the machine, then closes the box. All reasons where something is refused.
-fn prepare(
-    request: Request,
-    started: Instant,
-    line: &Arc<Line>,
-    recorder: &Arc<Recorder>,
-) -> Result<Ready, Vec<String>> {
-    let one = |reason: String| vec![cut(&reason)];
+/// Does everything that needs the machine, then closes the box. Where it does not come to a run, it says so with all reasons.
+fn prepare(request: Request, started: Instant, line: &Arc<Line>, recorder: &Arc<Recorder>) -> Result<Ready, ChildEnd> {
+    let one = |reason: String| ChildEnd::NotStarted(cut(&reason));
     let fault = |error: wasmtime::Error| one(format!("the component cannot be loaded: {error:#}"));
     let grants = match &request.grants {
         Some(json) => Grants::from_parent(json).map_err(|error| one(error.to_string()))?,
@@ -107,7 +103,7 @@ fn prepare(
         Mode::Run => {
             let refusals = component::refusals(&imports, &grants);
             if !refusals.is_empty() {
-                return Err(refusals);
+                return Err(ChildEnd::Refused(refusals));
             }
         }
         Mode::Describe => linker.define_unknown_imports_as_traps(&loaded).map_err(fault)?,
@@ -141,7 +137,11 @@ fn prepare(
     let store = store(&engine, state);
 
     let plan = store.data().guard.plan(request.user.clone(), request.require_sandbox);
-    let closed = sandbox::close(&plan).and_then(sandbox::Closed::filter).map_err(|error| one(chain(&error)))?;
+    let closed = sandbox::close(&plan).and_then(sandbox::Closed::filter).map_err(|error| match error {
+        // This instance's own policy says no.
+        SandboxError::Required(_) => ChildEnd::Refused(vec![cut(&chain(&error))]),
+        error => one(chain(&error)),
+    })?;
     line.tell(&Up::Ready(closed)).map_err(|error| one(error.to_string()))?;
     Ok(Ready { until: started + request.limits.deadline, request, store, component })
 }

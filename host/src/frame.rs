@@ -109,8 +109,10 @@ pub(crate) enum ChildEnd {
     Trap(String),
     Deadline,
     OutOfMemory,
-    /// Nothing ran: all reasons.
+    /// Nothing ran, since something is not granted or not allowed: all reasons.
     Refused(Vec<String>),
+    /// Nothing ran, since it could not be started.
+    NotStarted(String),
 }
 
 /// Why a plugin says that it did not do its work.

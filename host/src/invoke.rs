@@ -74,8 +74,10 @@ pub enum Ended {
     OutOfMemory,
     /// It wrote more than it may.
     OutputCap,
-    /// Nothing ran: every reason.
+    /// Nothing ran, since something is not granted or not allowed: every reason.
     Refused(Vec<String>),
+    /// Nothing ran, since it could not be started: no process, no memory, code that this program cannot load.
+    NotStarted(String),
     /// The child died without a last word: a signal, or a fault of this program.
     Crashed(String),
     /// The stop token ended it.
@@ -162,6 +164,11 @@ fn user(run_as: &RunAs, privileged: bool) -> Result<UserChange, String> {
                 .ok()
                 .flatten()
                 .ok_or_else(|| format!("there is no user `{name}` in /etc/passwd"))?;
+            if user.is_root_by_another_name() {
+                return Err(format!(
+                    "`{name}` is root by another name, and root must be asked for and approved as `root`"
+                ));
+            }
             if !users::is_root() && user.uid != rustix::process::geteuid().as_raw() {
                 return Err(format!("the plugin is to run as `{name}`, and this program does not run as root"));
             }
@@ -244,7 +251,7 @@ async fn drive<S: OutputSink + Send>(
         Ok(started) => started,
         Err(reason) => {
             return (
-                nothing(Ended::Refused(vec![format!("the plugin's process cannot start: {reason}")]), run.limits),
+                nothing(Ended::NotStarted(format!("the plugin's process cannot start: {reason}")), run.limits),
                 None,
             );
         }
@@ -315,6 +322,7 @@ async fn drive<S: OutputSink + Send>(
             ChildEnd::Deadline => Ended::Deadline,
             ChildEnd::OutOfMemory => Ended::OutOfMemory,
             ChildEnd::Refused(reasons) => Ended::Refused(reasons),
+            ChildEnd::NotStarted(reason) => Ended::NotStarted(reason),
             ChildEnd::Described(told) => {
                 description = Some(*told);
                 Ended::Crashed("it described itself instead of running".to_owned())

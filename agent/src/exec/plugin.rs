@@ -149,6 +149,7 @@ fn named(end: PluginEnd, started_ms: i64, timeout: Duration) -> Outcome {
             (TaskStatus::Error, Some(ResultCode::OutputLimit), Some(reason))
         }
         Ended::Refused(reasons) => (TaskStatus::Invalid, Some(ResultCode::CapabilityDenied), Some(reasons.join("; "))),
+        Ended::NotStarted(reason) => (TaskStatus::Error, Some(ResultCode::ExecutionException), Some(reason)),
         Ended::Crashed(reason) => (TaskStatus::Error, Some(ResultCode::PluginTrapped), Some(reason)),
         Ended::Stopped => (TaskStatus::Terminated, None, Some("it was ended by a stop".to_owned())),
         // The host may learn to tell more ends apart; none of them is a success.

@@ -214,6 +214,7 @@ async fn where_there_is_compiled_code_the_component_is_neither_fetched_nor_read(
         }
         let done = run(&fleet, &package, &[], |_| {}).await;
         assert!(done.reason().contains("the component cannot be loaded"), "{round}: {}", done.reason());
+        assert_eq!((done.status(), done.receipt.code.as_deref()), ("Error", Some("ExecutionException")), "no denial");
         fleet.server.with(|state| state.blobs.clear());
         let _ = std::fs::remove_dir_all(fleet.data().join("components"));
     }

@@ -33,34 +33,109 @@ const PROCESSES_MAX: u64 = 512;
 /// Programs that make of their arguments whatever they like, by file name.
 const INTERPRETERS: &[&str] = &[
     "ash",
+    "at",
     "awk",
     "bash",
+    "batch",
     "busybox",
+    "bwrap",
+    "capsh",
+    "chpst",
+    "chroot",
+    "chrt",
+    "cpulimit",
+    "crontab",
     "csh",
     "dash",
+    "dbus-run-session",
+    "doas",
+    "ed",
+    "emacs",
     "env",
+    "ex",
     "expect",
+    "fakeroot",
+    "find",
+    "firejail",
     "fish",
+    "flock",
     "gawk",
     "gdb",
+    "gdb-multiarch",
+    "gdbserver",
+    "git",
+    "guile",
+    "ionice",
+    "ip",
+    "java",
     "ksh",
+    "linux32",
+    "linux64",
+    "lldb",
+    "ltrace",
     "lua",
+    "luajit",
+    "make",
     "mawk",
     "nawk",
+    "nice",
     "node",
+    "nohup",
     "nsenter",
+    "numactl",
+    "nvim",
+    "ocaml",
+    "parallel",
+    "perf",
     "perl",
     "php",
+    "pkexec",
+    "prlimit",
+    "pwsh",
+    "pypy",
     "python",
+    "qemu-aarch64",
+    "qemu-x86_64",
     "rbash",
+    "rlwrap",
+    "rsync",
     "ruby",
+    "run-parts",
+    "runuser",
+    "rview",
+    "rvim",
+    "scp",
+    "screen",
+    "script",
+    "sed",
+    "setarch",
+    "setpriv",
+    "setsid",
+    "sg",
     "sh",
+    "socat",
     "ssh",
+    "start-stop-daemon",
+    "stdbuf",
+    "strace",
+    "su",
     "sudo",
     "systemd-run",
+    "tar",
+    "taskset",
     "tclsh",
     "tcsh",
+    "time",
+    "timeout",
+    "tmux",
+    "unbuffer",
     "unshare",
+    "valgrind",
+    "vi",
+    "view",
+    "vim",
+    "watch",
+    "wish",
     "xargs",
     "zsh",
 ];
@@ -206,9 +281,9 @@ fn spec(
     Ok(spec)
 }
 
-fn credentials(user: &RunAs) -> Result<Option<Credentials>, ProcessRefusal> {
-    let name = user.as_str();
-    match user {
+fn credentials(run_as: &RunAs) -> Result<Option<Credentials>, ProcessRefusal> {
+    let name = run_as.as_str();
+    match run_as {
         RunAs::Unprivileged => Ok(users::is_root().then(users::unprivileged)),
         _ if !users::is_root() => {
             let own = users::by_uid(rustix::process::geteuid().as_raw()).ok().flatten();
@@ -218,6 +293,11 @@ fn credentials(user: &RunAs) -> Result<Option<Credentials>, ProcessRefusal> {
             Err(ProcessRefusal::Denied(format!("it is to run as `{name}`, and the agent does not run as root")))
         }
         _ => match users::by_name(name) {
+            Ok(Some(user)) if user.is_root_by_another_name() => {
+                let reason =
+                    format!("`{name}` is root by another name, and root must be asked for and approved as `root`");
+                Err(ProcessRefusal::Denied(reason))
+            }
             Ok(Some(user)) => Ok(Some(user.credentials())),
             _ => Err(ProcessRefusal::Failed(format!("there is no user `{name}` in /etc/passwd"))),
         },
@@ -267,11 +347,14 @@ fn starts_with_shebang(mut file: &File) -> bool {
     file.read_exact(&mut start).is_ok() && start == *b"#!"
 }
 
-/// Whether the program is one of the interpreters, with or without a version (`python3.11`).
+/// Whether the program is one of the interpreters, in any version (`python3.11`, `perl5.36-x86_64-linux-gnu`,
+/// `python3.11-dbg`), or a loader, which runs whatever program it is given.
 fn is_interpreter(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-    INTERPRETERS.contains(&name) || INTERPRETERS.contains(&bare)
+    let bare = name.split(|c: char| c.is_ascii_digit() || c == '.').next().unwrap_or_default();
+    let bare = bare.trim_end_matches('-').trim_end_matches("-dbg");
+    let loader = name.starts_with("ld.so") || name.starts_with("ld64.so") || name.starts_with("ld-");
+    loader || INTERPRETERS.contains(&name) || INTERPRETERS.contains(&bare)
 }
 
 impl Program {

@@ -11,8 +11,30 @@ use crate::platform::unescape_mount;
 /// Most mounts that are told.
 const MOUNTS_MAX: usize = 1_000;
 
-/// File systems that are not measured, as their server may never answer.
-const REMOTE: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "afs", "autofs", "lustre"];
+/// File systems that are not measured, as their server, which may be any program of any user, may never answer.
+const REMOTE: &[&str] = &[
+    "9p",
+    "afs",
+    "autofs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "coda",
+    "fuse",
+    "fuseblk",
+    "glusterfs",
+    "gpfs",
+    "lustre",
+    "ncpfs",
+    "nfs",
+    "nfs4",
+    "ocfs2",
+    "orangefs",
+    "pvfs2",
+    "smb3",
+    "smbfs",
+    "virtiofs",
+];
 
 /// A mounted file system. Sizes in bytes; 0 where it has none.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +113,14 @@ mod tests {
         assert!(parse("1 2 3:4 / /x ro - tmpfs tmpfs rw").unwrap().read_only);
         assert!(parse("1 2 3:4 / /x rw - squashfs /dev/x ro").unwrap().read_only);
         assert!(parse("").is_none());
-        for (kind, remote) in [("nfs4", true), ("fuse.sshfs", true), ("fuseblk", false), ("ext4", false)] {
+        for (kind, remote) in [
+            ("nfs4", true),
+            ("fuse.sshfs", true),
+            ("fuseblk", true),
+            ("fuse", true),
+            ("fusectl", false),
+            ("ext4", false),
+        ] {
             let line = format!("1 2 3:4 / /x rw - {kind} /dev/x rw");
             assert_eq!(is_remote(&parse(&line).unwrap()), remote, "{kind}");
         }

@@ -204,11 +204,7 @@ async fn a_program_that_is_no_child_is_a_crash_and_not_a_success() {
     assert!(matches!(end.ended, Ended::Crashed(_)), "{:?}", end.ended);
     let (end, _) =
         place.run(&plain("(i32.const 128)"), "{}", |run| run.program = std::path::Path::new("/no/such/program")).await;
-    assert!(
-        matches!(&end.ended, Ended::Refused(reasons) if reasons[0].contains("/no/such/program")),
-        "{:?}",
-        end.ended
-    );
+    assert!(matches!(&end.ended, Ended::NotStarted(reason) if reason.contains("/no/such/program")), "{:?}", end.ended);
 }
 
 #[tokio::test]

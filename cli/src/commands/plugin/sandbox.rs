@@ -148,6 +148,7 @@ pub(super) fn in_words(ended: &Ended) -> String {
         Ended::OutOfMemory => "it asked for more memory than its manifest's `memory_mb`".to_owned(),
         Ended::OutputCap => "it wrote more than any plugin may".to_owned(),
         Ended::Refused(reasons) => format!("it was refused:\n  {}", reasons.join("\n  ")),
+        Ended::NotStarted(reason) => format!("it could not be started: {reason}"),
         Ended::Crashed(reason) => format!("its process died: {reason}"),
         Ended::Stopped => "it was stopped".to_owned(),
         other => format!("{other:?}"),

@@ -129,3 +129,40 @@ async fn programs_are_limited_at_once_and_in_all() {
     drop(programs);
     tree.terminate(std::time::Duration::ZERO).await.unwrap();
 }
+
+#[test]
+fn what_runs_other_programs_is_an_interpreter_under_every_name_that_it_has() {
+    for name in [
+        "sh",
+        "python3",
+        "python3.11",
+        "python3.11-dbg",
+        "python-dbg",
+        "perl5.36-x86_64-linux-gnu",
+        "ruby3.1",
+        "ruby-3.1",
+        "nice",
+        "timeout",
+        "setsid",
+        "chroot",
+        "su",
+        "sudo",
+        "strace",
+        "gdb",
+        "find",
+        "xargs",
+        "ip",
+        "ld-linux-x86-64.so.2",
+        "ld-linux.so.2",
+        "ld-musl-aarch64.so.1",
+        "ld-2.31.so",
+        "ld.so",
+        "ld64.so.2",
+        "qemu-x86_64",
+    ] {
+        assert!(is_interpreter(&Path::new("/usr/bin").join(name)), "{name}");
+    }
+    for name in ["id", "df", "sshd", "timedatectl", "ld", "iptables", "shasum", "sha256sum", "sleep", "uname", "ss"] {
+        assert!(!is_interpreter(&Path::new("/usr/bin").join(name)), "{name}");
+    }
+}

@@ -1,4 +1,8 @@
-//! cgroup v2 directories as process trees: nothing that a program starts can leave one without privilege.
+//! cgroup v2 directories as process trees: nothing that a program starts leaves one without the right to write to another.
+//!
+//! Who has that right: root, and whoever a part of the hierarchy was given to. A script as another user than the agent's cannot
+//! leave. One as root can, as it can end the agent; where the agent does not run as root and a part of the hierarchy was given to
+//! its user, so can a script of that user. Such a script is trusted not to: what it moved elsewhere is not found.
 //!
 //! Owns finding a usable place, making and removing the directories, and `cgroup.kill`. Controllers are not needed,
 //! so a hybrid mount (`/sys/fs/cgroup/unified`) will do. It never puts a limit on anything.

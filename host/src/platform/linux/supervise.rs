@@ -2,6 +2,8 @@
 //!
 //! The supervisor is a "child subreaper": whatever its program starts, double-forked and in a session of its own,
 //! becomes the supervisor's child when its parent ends, so it can always be found and killed, without privilege.
+//! A program of the supervisor's own user can kill the supervisor, as it can kill the agent: the program itself then dies with
+//! it, but what it had started before lives on unfollowed. Programs of another user cannot.
 //! Owns the supervisor's side ([`main`]), the control socket and its messages. The supervisor ends when nothing of
 //! the tree is alive, or kills all of it when it is told to, or when the agent is gone (its end of the socket closed).
 

@@ -32,6 +32,11 @@ pub struct User {
 }
 
 impl User {
+    /// Whether it is root under a name that does not say so: what is granted to a name is weighed by the name.
+    pub fn is_root_by_another_name(&self) -> bool {
+        self.uid == 0 && self.name != "root"
+    }
+
     /// What a process of this user is started with.
     pub fn credentials(&self) -> Credentials {
         Credentials { uid: self.uid, gid: self.gid, groups: self.groups.clone() }
@@ -99,11 +104,16 @@ fn find(wanted: impl Fn(&User) -> bool) -> io::Result<Option<User>> {
     Ok(Some(user))
 }
 
+/// A number of a user or a group. The largest is none: the kernel takes it as "no change", so whoever had it would stay root.
+fn id(field: &str) -> Option<u32> {
+    field.parse().ok().filter(|id| *id != u32::MAX)
+}
+
 fn parse_user(line: &str) -> Option<User> {
     let mut fields = line.split(':');
     let name = fields.next().filter(|name| !name.is_empty())?.to_owned();
-    let uid = fields.nth(1)?.parse().ok()?;
-    let gid = fields.next()?.parse().ok()?;
+    let uid = fields.nth(1).and_then(id)?;
+    let gid = fields.next().and_then(id)?;
     let home = fields.nth(1)?.into();
     let shell = fields.next().filter(|shell| !shell.is_empty()).unwrap_or("/bin/sh").into();
     Some(User { name, uid, gid, groups: vec![gid], home, shell })
@@ -113,7 +123,7 @@ fn groups_of(groups: &str, name: &str, primary: u32) -> Vec<u32> {
     let mut found = vec![primary];
     for line in groups.lines() {
         let mut fields = line.split(':');
-        let Some(gid) = fields.nth(2).and_then(|gid| gid.parse().ok()) else { continue };
+        let Some(gid) = fields.nth(2).and_then(id) else { continue };
         if fields.next().is_some_and(|members| members.split(',').any(|member| member == name)) && !found.contains(&gid)
         {
             found.push(gid);
@@ -134,13 +144,22 @@ mod tests {
             (user.uid, user.gid, user.home.to_str(), user.shell.to_str()),
             (33, 34, Some("/var/www"), Some("/bin/sh"))
         );
-        for bad in ["", ":x:0:0::/:/bin/sh", "a:x:b:0::/:", "+@netgroup", "a:x:1"] {
+        let unchanged = ["a:x:4294967295:1::/:", "a:x:1:4294967295::/:"];
+        for bad in ["", ":x:0:0::/:/bin/sh", "a:x:b:0::/:", "+@netgroup", "a:x:1"].into_iter().chain(unchanged) {
             assert!(parse_user(bad).is_none(), "{bad}");
         }
         assert_eq!(groups_of("a:x:1:web\nb:x:2:x,web\nc:x:3:webx\nd:x:34:web", "web", 34), [34, 1, 2]);
+        assert_eq!(groups_of("a:x:4294967295:web", "web", 34), [34]);
         assert_eq!(id_of("web:x:33:a\nx:x:y:", "web"), Some(33));
         assert_eq!((id_of("web:x:33:", "we"), id_of("x:x:y:", "x")), (None, None));
         assert_eq!(name_of("root:x:0:0::/:\nweb:x:33:", 33).as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn root_by_another_name_is_found_out() {
+        assert!(parse_user("toor:x:0:0::/root:/bin/sh").unwrap().is_root_by_another_name());
+        assert!(!parse_user("root:x:0:0::/root:/bin/sh").unwrap().is_root_by_another_name());
+        assert!(!parse_user("web:x:33:0::/root:/bin/sh").unwrap().is_root_by_another_name());
     }
 
     #[test]

@@ -43,10 +43,12 @@ pub(super) fn ruleset(plan: &Plan) -> Result<RulesetCreated, String> {
 /// Opens the place of a rule; on a file only a file's rights can be given.
 fn open(path: &Path, access: BitFlags<AccessFs>) -> Result<Option<(OwnedFd, BitFlags<AccessFs>)>, String> {
     let refuse = |error: std::io::Error| format!("{}: {error}", path.display());
-    // The kernel makes the files of `/proc/net` anew at each look, so that a rule on one of them binds nothing: the rule goes
-    // on the folder, and which of its files are granted is left to the check of every path.
+    // The kernel makes the files of `/proc/net` anew at each look, so that a rule on one of them binds nothing: the rule for
+    // reading goes on the folder, and which of its files are granted is left to the check of every path. It is a link to the
+    // folder of this very process, so it opens this process's network namespace and no other process. A rule for changing
+    // stays on the file, where it binds nothing: some of these files change the kernel.
     let net = Path::new("/proc/net");
-    let place = if path.starts_with(net) { net } else { path };
+    let place = if path.starts_with(net) && !access.contains(AccessFs::WriteFile) { net } else { path };
     match rustix::fs::open(place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
         Ok(descriptor) => {
             let stat = rustix::fs::fstat(&descriptor).map_err(|error| refuse(error.into()))?;
