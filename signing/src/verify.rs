@@ -21,7 +21,7 @@ mod plugin;
 mod receipt;
 
 pub use keyring::verify_keyring;
-pub use order::{verify_order, verify_order_offline};
+pub use order::{verify_order, verify_order_again, verify_order_offline};
 pub use plugin::{Plugin, verify_approval, verify_plugin, verify_statement};
 pub use receipt::{check_receipt_follows, check_receipt_for, verify_receipt};
 

@@ -15,6 +15,8 @@ mod orders;
 mod packages;
 #[path = "attacks/receipts.rs"]
 mod receipts;
+#[path = "attacks/series.rs"]
+mod series;
 
 use orderly_signing::{Check, Refusal};
 

@@ -10,7 +10,7 @@ use crate::{
     instance::InstanceId,
     keyring::{Keyring, Requirement, Role, Tier},
     merkle::{TargetProof, verify_target},
-    order::{Action, Order, ScriptAction},
+    order::{Action, Order, Repeat, ScriptAction},
 };
 
 /// Verifies an order for this instance at this time: size and envelope, signatures by dispatch or operator keys,
@@ -29,14 +29,7 @@ pub fn verify_order(
     now_ms: i64,
 ) -> Result<Verified<Order>, Refusal> {
     let order = verify_order_offline(envelope, keyring)?;
-    if !verify_target(&order.targets, me, secrets, proof) {
-        let count = order.targets.count;
-        let reason = format!(
-            "instance `{me}` is not proven to be one of the {count} target(s) that the order `{}` signs",
-            order.order
-        );
-        return Err(Refusal::new(Check::Target, reason));
-    }
+    check_target(&order, me, secrets, proof)?;
     if now_ms < order.not_before_ms {
         let early = order.not_before_ms.saturating_sub(now_ms);
         return Err(Refusal::new(
@@ -52,6 +45,46 @@ pub fn verify_order(
         ));
     }
     Ok(order)
+}
+
+/// Verifies the order of a series again, before each of its runs: as [`verify_order`] does by the keyring that is in force by
+/// now, but not the time, which is for accepting it. `accepted` is the digest that was accepted in time: no other order runs by
+/// this, and none that is to run once.
+///
+/// # Errors
+/// `size`, `envelope`, `payload-type`, `signature`, `role`, `payload`, `target`, `replay`.
+pub fn verify_order_again(
+    envelope: &[u8],
+    keyring: &Verified<Keyring>,
+    me: &InstanceId,
+    secrets: Digest,
+    proof: &TargetProof,
+    accepted: &Digest,
+) -> Result<Verified<Order>, Refusal> {
+    let order = verify_order_offline(envelope, keyring)?;
+    if order.digest() != *accepted {
+        let reason = format!("the order is {}, {accepted} was accepted for the series", order.digest());
+        return Err(Refusal::new(Check::Replay, reason));
+    }
+    if !matches!(order.repeat, Repeat::Series(_)) {
+        let reason = format!("the order `{}` is of no series: it ran once when it was accepted", order.order);
+        return Err(Refusal::new(Check::Payload, reason));
+    }
+    check_target(&order, me, secrets, proof)?;
+    Ok(order)
+}
+
+/// Check 4: this instance is in the signed set of targets.
+fn check_target(order: &Order, me: &InstanceId, secrets: Digest, proof: &TargetProof) -> Result<(), Refusal> {
+    if verify_target(&order.targets, me, secrets, proof) {
+        return Ok(());
+    }
+    let count = order.targets.count;
+    let reason = format!(
+        "instance `{me}` is not proven to be one of the {count} target(s) that the order `{}` signs",
+        order.order
+    );
+    Err(Refusal::new(Check::Target, reason))
 }
 
 /// Verifies an order for anybody at any time: envelope, signatures by dispatch or operator keys, payload. For auditors,
