@@ -269,3 +269,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, FileError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| FileError::System(std::io::Error::other(error)))?
 }
+
+#[cfg(test)]
+mod tests;

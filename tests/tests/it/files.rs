@@ -146,7 +146,7 @@ fn an_owner_or_a_group_that_is_not_there_is_refused_before_anything_is_written()
 }
 
 #[test]
-fn path_escapes_by_dot_dot_are_refused_by_server_and_agent() {
+fn path_escapes_by_dot_dot_are_refused_before_they_are_sent() {
     let fleet = Fleet::start();
     let agent = fleet.agent("agent");
     let file = put(&fleet, &fleet.path("a/../b"), "f", b"x");
