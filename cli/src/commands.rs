@@ -3,9 +3,11 @@
 //! Owns the tree of commands and their help. Never does anything itself.
 
 mod activation;
+mod command;
 mod completions;
 mod config;
 mod file;
+mod group;
 mod instance;
 mod invocation;
 mod key;
@@ -38,6 +40,8 @@ pub(crate) struct Cli {
 enum Command {
     Run(Box<run::Run>),
     #[command(subcommand)]
+    Command(command::Command),
+    #[command(subcommand)]
     File(file::File),
     #[command(subcommand)]
     Invocation(invocation::Invocation),
@@ -45,6 +49,8 @@ enum Command {
     Task(task::Task),
     #[command(subcommand)]
     Instance(instance::Instance),
+    #[command(subcommand)]
+    Group(group::Group),
     #[command(subcommand)]
     Activation(activation::Activation),
     #[command(subcommand)]
@@ -67,10 +73,12 @@ impl Cli {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         match self.command {
             Command::Run(command) => command.run(context).await,
+            Command::Command(command) => command.run(context).await,
             Command::File(command) => command.run(context).await,
             Command::Invocation(command) => command.run(context).await,
             Command::Task(command) => command.run(context).await,
             Command::Instance(command) => command.run(context).await,
+            Command::Group(command) => command.run(context).await,
             Command::Activation(command) => command.run(context).await,
             Command::Plugin(command) => command.run(context).await,
             Command::Trust(command) => command.run(context).await,

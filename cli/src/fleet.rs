@@ -1,25 +1,72 @@
-//! Which instances a person means: by id, by name, by tags, or all of them.
+//! Which instances a person means: by id, by name, by tags, by a selector or a saved group, those for which another invocation
+//! did not come out well, or all of them; and a sample of those.
 //!
 //! Owns that search and one check on every instance that comes back: its id must be that of its key. An id is all that
 //! the CLI ever signs of what a server says, and ids certify themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use orderly_model::id::InvocationId;
+use orderly_model::selector::Selector;
+use orderly_model::target::{Rest, Sample};
+use orderly_model::task::TaskStatus;
 use orderly_signing::InstanceId;
 use orderly_wire::http::instance::InstanceView;
+use orderly_wire::http::task::TaskView;
 
 use crate::client::{Client, encode};
-use crate::error::Failure;
+use crate::error::{Failure, OrFail as _};
 
-/// How instances are chosen. An instance must be among `names` (where there are any) or have all `tags`.
+/// What an instance must have to be listed; all of it. Everything where nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// Tags, all of which must be there.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// What must match.
+    pub(crate) selector: Option<Selector>,
+    /// The saved group whose selector must match.
+    pub(crate) group: Option<String>,
+}
+
+impl Filter {
+    fn is_empty(&self) -> bool {
+        self.tags.is_empty() && self.selector.is_none() && self.group.is_none()
+    }
+
+    fn path(&self) -> String {
+        let pairs: Vec<String> = self.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let asked = [
+            ("tags", Some(pairs.join(",")).filter(|pairs| !pairs.is_empty())),
+            ("where", self.selector.as_ref().map(ToString::to_string)),
+            ("group", self.group.clone()),
+        ];
+        let asked = asked.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?))));
+        let asked = asked.collect::<Vec<_>>().join("&");
+        if asked.is_empty() { "/v1/instances".to_owned() } else { format!("/v1/instances?{asked}") }
+    }
+
+    /// What nobody has, for people.
+    fn shown(&self) -> String {
+        let tags = self.tags.iter().map(|(key, value)| format!("the tag {key}={value}"));
+        let selector = self.selector.iter().map(|selector| format!("`{selector}`"));
+        let group = self.group.iter().map(|group| format!("the group `{group}`"));
+        tags.chain(selector).chain(group).collect::<Vec<_>>().join(" and ")
+    }
+}
+
+/// How instances are chosen. An instance must be among `names` (where there are any), or be what `filter` says, or be of `rest`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
     /// Ids or names.
     pub(crate) names: Vec<String>,
-    /// Tags, all of which must be there.
-    pub(crate) tags: BTreeMap<String, String>,
+    /// What they have.
+    pub(crate) filter: Filter,
     /// All instances.
     pub(crate) all: bool,
+    /// Those for which this invocation did not come out well: failed, or never reached.
+    pub(crate) failed_of: Option<InvocationId>,
+    /// Only so many of all these, taken by lot.
+    pub(crate) sample: Option<u32>,
 }
 
 /// Finds the instances of a selection, each once, sorted by id.
@@ -27,27 +74,31 @@ pub(crate) struct Selection {
 /// # Errors
 /// Nothing was selected, a name is unknown or names several, nothing matches, or an id is not that of its key.
 pub(crate) async fn select(client: &Client, selection: &Selection) -> Result<Vec<InstanceView>, Failure> {
-    if selection.names.is_empty() && selection.tags.is_empty() && !selection.all {
-        return Err(Failure::usage("no instances are named").hint("`--instance ID|NAME`, `--tag KEY=VALUE` or `--all`"));
+    let nothing = selection.names.is_empty() && selection.filter.is_empty() && selection.failed_of.is_none();
+    if nothing && !selection.all {
+        return Err(Failure::usage("no instances are named")
+            .hint("`--instance ID|NAME`, `--tag KEY=VALUE`, `--where SELECTOR`, `--group NAME` or `--all`"));
     }
     let mut found: BTreeMap<InstanceId, InstanceView> = BTreeMap::new();
     if selection.all {
-        extend(&mut found, list(client, &BTreeMap::new()).await?);
+        extend(&mut found, list(client, &Filter::default()).await?);
     }
-    if !selection.tags.is_empty() {
-        let tagged = list(client, &selection.tags).await?;
-        if tagged.is_empty() {
-            let tags: Vec<String> = selection.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            return Err(Failure::usage(format!("no instance has the tag(s) {}", tags.join(" and ")))
+    if !selection.filter.is_empty() {
+        let filtered = list(client, &selection.filter).await?;
+        if filtered.is_empty() {
+            return Err(Failure::usage(format!("no instance has {}", selection.filter.shown()))
                 .hint("`orderly instance list` shows the tags that there are"));
         }
-        extend(&mut found, tagged);
+        extend(&mut found, filtered);
+    }
+    if let Some(of) = &selection.failed_of {
+        extend(&mut found, rest(client, of).await?);
     }
     if !selection.names.is_empty() {
         let everything = if selection.names.iter().all(|name| name.parse::<InstanceId>().is_ok()) {
             None
         } else {
-            Some(list(client, &BTreeMap::new()).await?)
+            Some(list(client, &Filter::default()).await?)
         };
         for name in &selection.names {
             let one = match name.parse::<InstanceId>() {
@@ -61,7 +112,34 @@ pub(crate) async fn select(client: &Client, selection: &Selection) -> Result<Vec
         return Err(Failure::usage("there are no instances yet")
             .hint("`orderly activation create` prints the line that enrols one"));
     }
+    if let Some(count) = selection.sample {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).or_setup(|| "the system gives no random bytes".to_owned())?;
+        keep_sample(&mut found, Sample { count, seed: u64::from_be_bytes(seed) });
+    }
     Ok(found.into_values().collect())
+}
+
+fn keep_sample(found: &mut BTreeMap<InstanceId, InstanceView>, sample: Sample) {
+    let taken: BTreeSet<InstanceId> = sample.take(found.keys().cloned()).into_iter().collect();
+    found.retain(|id, _| taken.contains(id));
+}
+
+/// The instances for which an invocation did not come out well: failed, or never reached.
+async fn rest(client: &Client, of: &InvocationId) -> Result<Vec<InstanceView>, Failure> {
+    let tasks: Vec<TaskView> = client.all(&format!("/v1/invocations/{of}/tasks")).await?;
+    let meant = Rest { of: *of, failed: true, offline: true };
+    let takes = |task: &&TaskView| {
+        TaskStatus::ALL.into_iter().any(|status| status.as_str() == task.status && meant.takes(status))
+    };
+    let ids: BTreeSet<&InstanceId> = tasks.iter().filter(takes).map(|task| &task.instance).collect();
+    if ids.is_empty() {
+        return Err(Failure::usage(format!("no task of `{of}` has failed or found its instance offline"))
+            .hint(format!("`orderly invocation show {of}` shows how they came out")));
+    }
+    let mut views = list(client, &Filter::default()).await?;
+    views.retain(|view| ids.contains(&view.id));
+    Ok(views)
 }
 
 /// Finds one instance by id or name.
@@ -71,22 +149,16 @@ pub(crate) async fn select(client: &Client, selection: &Selection) -> Result<Vec
 pub(crate) async fn one(client: &Client, name: &str) -> Result<InstanceView, Failure> {
     match name.parse::<InstanceId>() {
         Ok(id) => by_id(client, &id).await,
-        Err(_) => by_name(&list(client, &BTreeMap::new()).await?, name),
+        Err(_) => by_name(&list(client, &Filter::default()).await?, name),
     }
 }
 
-/// Lists the instances that have all of these tags.
+/// Lists the instances that have what the filter says.
 ///
 /// # Errors
 /// The server does not answer, or an id is not that of its key.
-pub(crate) async fn list(client: &Client, tags: &BTreeMap<String, String>) -> Result<Vec<InstanceView>, Failure> {
-    let path = if tags.is_empty() {
-        "/v1/instances".to_owned()
-    } else {
-        let pairs: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        format!("/v1/instances?tags={}", encode(&pairs.join(",")))
-    };
-    let instances: Vec<InstanceView> = client.all(&path).await?;
+pub(crate) async fn list(client: &Client, filter: &Filter) -> Result<Vec<InstanceView>, Failure> {
+    let instances: Vec<InstanceView> = client.all(&filter.path()).await?;
     instances.iter().try_for_each(self_certified)?;
     Ok(instances)
 }
@@ -126,4 +198,24 @@ fn self_certified(view: &InstanceView) -> Result<(), Failure> {
 
 fn extend(found: &mut BTreeMap<InstanceId, InstanceView>, views: Vec<InstanceView>) {
     found.extend(views.into_iter().map(|view| (view.id.clone(), view)));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn what_is_asked_is_written_for_a_url() {
+        assert_eq!(Filter::default().path(), "/v1/instances");
+        let filter = Filter {
+            tags: BTreeMap::from([("env".to_owned(), "prod".to_owned())]),
+            selector: Some("not role in (db,cache)".parse().unwrap()),
+            group: Some("web".to_owned()),
+        };
+        let path = filter.path();
+        assert!(path.contains("tags=env%3Dprod&where=not") && path.ends_with("&group=web"), "{path}");
+        assert!(!path.contains(' ') && !path.contains('('), "{path}");
+        assert_eq!(filter.shown(), "the tag env=prod and `not role in (db,cache)` and the group `web`");
+    }
 }

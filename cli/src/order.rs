@@ -10,6 +10,7 @@ use orderly_model::id::{InvocationId, OrderId};
 use orderly_signing::merkle::TargetSet;
 use orderly_signing::order::{Action, CollectAction, FileAction, Order, ScriptAction, ScriptKind};
 use orderly_signing::{Digest, Envelope, InstanceId, SecretKey};
+use orderly_wire::http::command::RunCommand;
 use orderly_wire::http::file::{RunCollect, RunFile};
 use orderly_wire::http::invocation::{CreateInvocation, Run, RunPlugin, RunScript, Targets};
 
@@ -56,6 +57,15 @@ pub(crate) struct Plugin {
     pub(crate) output_bytes: u32,
 }
 
+/// A script that the server keeps, as it was fetched and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// What is asked of the server, which has the script.
+    pub(crate) request: RunCommand,
+    /// What is signed.
+    pub(crate) action: ScriptAction,
+}
+
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Work {
@@ -63,6 +73,8 @@ pub(crate) enum Work {
     Script(Script),
     /// A plugin.
     Plugin(Plugin),
+    /// A script that the server keeps.
+    Kept(Box<Kept>),
     /// A file to be put on instances.
     File(FileAction),
     /// A file to be collected from them.
@@ -90,6 +102,7 @@ impl Work {
                 timeout_s: plugin.timeout_s,
                 output_bytes: plugin.output_bytes,
             },
+            Self::Kept(kept) => Action::Script(kept.action),
             Self::File(file) => Action::File(file),
             Self::Collect(collect) => Action::Collect(collect),
         }
@@ -113,6 +126,7 @@ impl Work {
                 timeout_s: Some(plugin.timeout_s),
                 output_bytes: Some(plugin.output_bytes),
             }),
+            Self::Kept(kept) => Run::Command(kept.request),
             Self::File(file) => Run::File(RunFile {
                 directory: file.directory,
                 name: file.name,
@@ -162,9 +176,18 @@ pub(crate) struct Frame {
 /// # Errors
 /// No or too many instances, a value out of bounds, or no random bytes.
 pub(crate) fn sign(work: &Work, frame: &Frame, key: &SecretKey) -> Result<Envelope, Failure> {
+    let order = draft(work, frame)?;
+    orderly_signing::sign::sign_order(&order, key).or_usage(|| "this cannot be made an order".to_owned())
+}
+
+/// Builds an order that nobody has signed.
+///
+/// # Errors
+/// No or too many instances, or no random bytes.
+pub(crate) fn draft(work: &Work, frame: &Frame) -> Result<Order, Failure> {
     let targets = TargetSet::of_instances(frame.instances.iter().cloned())
         .or_usage(|| "these instances cannot be the targets of an order".to_owned())?;
-    let order = Order {
+    Ok(Order {
         version: 1,
         order: OrderId::new(frame.now_ms, random()?).to_string(),
         invocation: InvocationId::new(frame.now_ms, random()?).to_string(),
@@ -175,8 +198,7 @@ pub(crate) fn sign(work: &Work, frame: &Frame, key: &SecretKey) -> Result<Envelo
         targets: targets.targets(),
         action: work.action(),
         repeat: orderly_signing::order::Repeat::Once,
-    };
-    orderly_signing::sign::sign_order(&order, key).or_usage(|| "this cannot be made an order".to_owned())
+    })
 }
 
 /// The request that carries the work and, where a person signed, the order.

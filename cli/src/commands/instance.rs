@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
+use orderly_model::selector::Selector;
 use orderly_wire::http::instance::{InstanceView, SetTags};
 
 use crate::args::key_value;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Outcome};
-use crate::fleet;
+use crate::fleet::{self, Filter};
 use crate::output::{Printer, Tone, time, time_or_dash};
 
 /// List, show and tag instances
@@ -21,6 +22,12 @@ pub(crate) enum Instance {
         /// Only those that have this tag
         #[arg(long = "tag", short = 't', value_name = "KEY=VALUE", value_parser = key_value)]
         tags: Vec<(String, String)>,
+        /// Only those that a selector means, such as 'env=prod and not role in (db,cache)'
+        #[arg(long = "where", value_name = "SELECTOR")]
+        selector: Option<Selector>,
+        /// Only those of a saved group
+        #[arg(long, short = 'g', value_name = "NAME")]
+        group: Option<String>,
         /// Only those whose link is up
         #[arg(long)]
         online: bool,
@@ -48,8 +55,9 @@ impl Instance {
     pub(crate) async fn run(self, context: &Context) -> Outcome {
         let client = context.client()?;
         match self {
-            Self::List { tags, online } => {
-                let mut views = fleet::list(&client, &tags.into_iter().collect()).await?;
+            Self::List { tags, selector, group, online } => {
+                let filter = Filter { tags: tags.into_iter().collect(), selector, group };
+                let mut views = fleet::list(&client, &filter).await?;
                 views.retain(|view| view.online || !online);
                 context.printer.many(&views, |printer| {
                     printer.table(

@@ -3,13 +3,17 @@
 //! Owns the options and what is signed. The order is built here, from the command line, and signed with the operator's
 //! key; the server only carries it.
 
+pub(super) mod preview;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use orderly_model::id::InvocationId;
 use orderly_model::limits;
+use orderly_model::selector::Selector;
 use orderly_signing::key::SecretKey;
 use orderly_signing::order::ScriptKind;
 use orderly_wire::http::invocation::InvocationView;
@@ -20,7 +24,7 @@ use crate::client::Client;
 use crate::context::Context;
 use crate::env;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
-use crate::fleet::{self, Selection};
+use crate::fleet::{self, Filter, Selection};
 use crate::follow;
 use crate::order::{self, Frame, Plugin, Script, Work};
 use crate::output::now_ms;
@@ -69,9 +73,15 @@ pub(crate) struct Run {
     /// A name for people
     #[arg(long)]
     name: Option<String>,
+    /// Keep the script on the server as a command of this name, and run that
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["plugin", "preview"])]
+    save: Option<String>,
     /// Do not wait for the end; print the invocation's id
     #[arg(long)]
     detach: bool,
+    /// Send nothing: show who is meant, who is offline, and who would refuse and why
+    #[arg(long)]
+    preview: bool,
     /// The key that signs: a name in `keys/`, or a path
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -93,9 +103,21 @@ pub(super) struct TargetArgs {
     /// A tag that instances must have; several must all be there
     #[arg(long = "tag", short = 't', value_name = "KEY=VALUE", value_parser = key_value)]
     tags: Vec<(String, String)>,
+    /// Instances that a selector means, such as 'env=prod and not role in (db,cache)'
+    #[arg(long = "where", value_name = "SELECTOR")]
+    selector: Option<Selector>,
+    /// Instances of a saved group; with `--tag` and `--where` those that have all of it
+    #[arg(long, short = 'g', value_name = "NAME")]
+    group: Option<String>,
+    /// Instances for which this invocation failed, or which it did not reach
+    #[arg(long, value_name = "INVOCATION")]
+    failed_of: Option<InvocationId>,
     /// All instances
-    #[arg(long, conflicts_with_all = ["instances", "tags"])]
+    #[arg(long, conflicts_with_all = ["instances", "tags", "selector", "group", "failed_of"])]
     all: bool,
+    /// Only so many of these, taken by lot
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    sample: Option<u32>,
 }
 
 impl TargetArgs {
@@ -104,7 +126,13 @@ impl TargetArgs {
     /// # Errors
     /// A tag is there twice.
     pub(super) fn selection(self) -> Result<Selection, Failure> {
-        Ok(Selection { names: self.instances, tags: unique(self.tags, "--tag")?, all: self.all })
+        Ok(Selection {
+            names: self.instances,
+            filter: Filter { tags: unique(self.tags, "--tag")?, selector: self.selector, group: self.group },
+            all: self.all,
+            failed_of: self.failed_of,
+            sample: self.sample,
+        })
     }
 }
 
@@ -136,33 +164,27 @@ impl Run {
         let client = context.client()?;
         let (work, key) = match &self.plugin {
             Some(plugin) => self.plugin(context, &client, plugin).await?,
+            // What is only looked at needs no key.
+            None if self.preview => (Work::Script(self.script(content)?), None),
             None => (Work::Script(self.script(content)?), self.operator(context)?),
         };
         let instances = fleet::select(&client, &self.targets.selection()?).await?;
         let frame = Frame {
             principal: principal(key.as_ref()),
-            instances: instances.into_iter().map(|view| view.id).collect(),
+            instances: instances.iter().map(|view| view.id.clone()).collect(),
             deadline_s: self.deadline,
             name: self.name,
             now_ms: now_ms(),
         };
-        let order = key.as_ref().map(|key| order::sign(&work, &frame, key)).transpose()?;
-        let request = order::request(&work, &frame, order.as_ref());
-        let view: InvocationView = client.post("/v1/invocations", &request).await?;
-        if let Some(order) = &order
-            && view.order != order.digest().to_string()
-        {
-            return Err(Failure::not_verified(format!(
-                "the server took another order ({}) than the one that was signed",
-                view.order
-            ))
-            .hint(format!("instances obey only signed orders; look at `orderly verify invocation {}`", view.id)));
-        }
-        if self.detach {
-            context.printer.one(&view, |printer| printer.line(&view.id));
+        if self.preview {
+            preview::show(&context.printer, &order::draft(&work, &frame)?, &instances);
             return Ok(Exit::Success);
         }
-        follow::follow(&client, &context.printer, &view).await
+        let work = match (self.save, work) {
+            (Some(name), Work::Script(script)) => super::command::save(context, &client, name, script).await?,
+            (_, work) => work,
+        };
+        send(context, &client, &work, &frame, key.as_ref(), self.detach).await
     }
 
     /// The script's bytes; nothing for a plugin.
@@ -253,7 +275,35 @@ impl Run {
     }
 }
 
-fn read_script(file: &Path) -> Result<Vec<u8>, Failure> {
+/// Signs and sends, and follows to the end unless that is not wanted.
+pub(super) async fn send(
+    context: &Context,
+    client: &Client,
+    work: &Work,
+    frame: &Frame,
+    key: Option<&SecretKey>,
+    detach: bool,
+) -> Outcome {
+    let order = key.map(|key| order::sign(work, frame, key)).transpose()?;
+    let request = order::request(work, frame, order.as_ref());
+    let view: InvocationView = client.post("/v1/invocations", &request).await?;
+    if let Some(order) = &order
+        && view.order != order.digest().to_string()
+    {
+        return Err(Failure::not_verified(format!(
+            "the server took another order ({}) than the one that was signed",
+            view.order
+        ))
+        .hint(format!("instances obey only signed orders; look at `orderly verify invocation {}`", view.id)));
+    }
+    if detach {
+        context.printer.one(&view, |printer| printer.line(&view.id));
+        return Ok(Exit::Success);
+    }
+    follow::follow(client, &context.printer, &view).await
+}
+
+pub(super) fn read_script(file: &Path) -> Result<Vec<u8>, Failure> {
     let failed = || format!("cannot read the script `{}`", file.display());
     // One byte over the limit is enough to know that it is too long.
     let limit = limits::CONTENT_MAX_BYTES as u64 + 1;
@@ -267,7 +317,7 @@ fn read_script(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// A map of pairs in which no key may come twice: the later would win unseen.
-fn unique(pairs: Vec<(String, String)>, option: &str) -> Result<BTreeMap<String, String>, Failure> {
+pub(super) fn unique(pairs: Vec<(String, String)>, option: &str) -> Result<BTreeMap<String, String>, Failure> {
     let mut map = BTreeMap::new();
     for (key, value) in pairs {
         if map.contains_key(&key) {

@@ -69,7 +69,7 @@ async fn the_life_of_a_command() {
     };
     let both = vec![id.clone(), copy.view.id.clone()];
     assert_eq!(listed("prefix=restart&type=shell&tags=team%3Dshop").await, both);
-    assert_eq!(listed("contains=again").await, [copy.view.id.clone()]);
+    assert_eq!(listed("contains=again").await, std::slice::from_ref(&copy.view.id));
     assert!(listed("type=bat").await.is_empty() && listed("tags=team%3Dother").await.is_empty());
     let page: Page<CommandView> = server.get("/v1/commands?limit=1").await;
     let rest: Page<CommandView> = server.get(&format!("/v1/commands?limit=1&after={}", page.next.unwrap())).await;
