@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 
 use orderly_model::id::{InvocationId, OrderId};
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, CollectAction, FileAction, Order, ScriptAction, ScriptKind};
+use orderly_signing::order::{Action, CollectAction, FileAction, Order, Repeat, ScriptAction, ScriptKind};
 use orderly_signing::{Digest, Envelope, InstanceId, SecretKey};
 use orderly_wire::http::command::RunCommand;
 use orderly_wire::http::file::{RunCollect, RunFile};
 use orderly_wire::http::invocation::{CreateInvocation, Run, RunPlugin, RunScript, Targets};
+use orderly_wire::http::script::ScriptOptions;
 
 use crate::error::{Failure, OrFail as _};
 
@@ -36,6 +37,10 @@ pub(crate) struct Script {
     pub(crate) environment: BTreeMap<String, String>,
     /// Bytes of output to keep.
     pub(crate) output_bytes: u32,
+    /// How it is started, what it gets, what it may use and how it ends.
+    pub(crate) options: ScriptOptions,
+    /// Whether it is told instead of run.
+    pub(crate) dry_run: bool,
 }
 
 /// A plugin as the person asked for it, with digests that a verified approval names.
@@ -55,6 +60,8 @@ pub(crate) struct Plugin {
     pub(crate) timeout_s: u32,
     /// Bytes of output to keep.
     pub(crate) output_bytes: u32,
+    /// Whether it is told instead of run.
+    pub(crate) dry_run: bool,
 }
 
 /// A script that the server keeps, as it was fetched and checked.
@@ -84,7 +91,7 @@ pub(crate) enum Work {
 impl Work {
     fn action(&self) -> Action {
         match self.clone() {
-            Self::Script(script) => Action::Script(ScriptAction {
+            Self::Script(script) => Action::Script(script.options.of(ScriptAction {
                 interpreter: script.interpreter,
                 user: script.user,
                 cwd: script.cwd,
@@ -92,7 +99,7 @@ impl Work {
                 environment: script.environment,
                 output_bytes: script.output_bytes,
                 ..ScriptAction::new(&script.content)
-            }),
+            })),
             Self::Plugin(plugin) => Action::Plugin {
                 name: plugin.name,
                 version: plugin.version,
@@ -108,6 +115,15 @@ impl Work {
         }
     }
 
+    /// Whether instances tell what would run, and run nothing.
+    fn is_dry_run(&self) -> bool {
+        match self {
+            Self::Script(script) => script.dry_run,
+            Self::Plugin(plugin) => plugin.dry_run,
+            Self::Kept(_) | Self::File(_) | Self::Collect(_) => false,
+        }
+    }
+
     fn run(&self) -> Run {
         match self.clone() {
             Self::Script(script) => Run::Script(RunScript {
@@ -118,6 +134,7 @@ impl Work {
                 timeout_s: Some(script.timeout_s),
                 environment: script.environment,
                 output_bytes: Some(script.output_bytes),
+                options: script.options,
             }),
             Self::Plugin(plugin) => Run::Plugin(RunPlugin {
                 name: plugin.name,
@@ -197,7 +214,7 @@ pub(crate) fn draft(work: &Work, frame: &Frame) -> Result<Order, Failure> {
         expires_ms: frame.now_ms.saturating_add(i64::from(frame.deadline_s).saturating_mul(1000)),
         targets: targets.targets(),
         action: work.action(),
-        repeat: orderly_signing::order::Repeat::Once,
+        repeat: if work.is_dry_run() { Repeat::DryRun } else { Repeat::Once },
     })
 }
 
@@ -209,6 +226,7 @@ pub(crate) fn request(work: &Work, frame: &Frame, order: Option<&Envelope>) -> C
         order: order.map(Envelope::to_json),
         delivery_deadline_s: Some(frame.deadline_s),
         name: frame.name.clone(),
+        dry_run: work.is_dry_run(),
     }
 }
 
@@ -271,6 +289,8 @@ mod tests {
             timeout_s: 60,
             environment: BTreeMap::new(),
             output_bytes: 1024,
+            options: ScriptOptions::default(),
+            dry_run: false,
         })
     }
 

@@ -3,12 +3,14 @@
 //! Owns a bounded cache of orders with their trees of targets, so that the tree is built once for an invocation and not once per
 //! instance; whoever stores an order may put it in. Never decides to whom an order goes, never sends. Only a cache: everything is read from the store again.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use orderly_signing::envelope::Envelope;
 use orderly_signing::instance::InstanceId;
 use orderly_signing::merkle::{TargetError, TargetSet};
+use orderly_signing::order::{Action, Order};
 use orderly_wire::to_agent::{Offer, PluginDocuments};
 use tokio::sync::OnceCell;
 
@@ -52,9 +54,22 @@ pub struct Prepared {
     pub body: OrderBody,
     targets: Arc<TargetSet>,
     read: Instant,
+    /// Found out when the first instance gets it.
+    values: OnceLock<bool>,
 }
 
 impl Prepared {
+    /// Whether its script has values, and so may name what only this server knows of an instance.
+    #[must_use]
+    pub fn has_values(&self) -> bool {
+        let substitutes = |envelope: Envelope| {
+            let order = serde_json::from_slice::<Order>(&envelope.payload).ok()?;
+            Some(matches!(order.action, Action::Script(script) if !script.substitution.is_off()))
+        };
+        let found = || Envelope::parse(&self.body.envelope).ok().and_then(substitutes).unwrap_or(false);
+        self.body.plugin.is_none() && *self.values.get_or_init(found)
+    }
+
     fn is_fresh(&self) -> bool {
         self.body.plugin.is_none() || self.read.elapsed() < FRESH
     }
@@ -74,7 +89,8 @@ impl Prepared {
             proof: self.targets.proof(instance)?,
             content: self.body.content.clone(),
             plugin,
-            built_ins: std::collections::BTreeMap::new(),
+            // The link fills them in where the order has values.
+            built_ins: BTreeMap::new(),
             // Nobody knows beforehand whether somebody will look; where nobody does, the hub drops the output.
             live: true,
         })
@@ -143,7 +159,10 @@ impl Offers {
             Arc::clone(cache.slots.entry(key).or_default())
         };
         // Where somebody was faster, theirs is as good.
-        if slot.set(Arc::new(Prepared { body, targets: Arc::new(targets), read: Instant::now() })).is_ok() {
+        if slot
+            .set(Arc::new(Prepared { body, targets: Arc::new(targets), read: Instant::now(), values: OnceLock::new() }))
+            .is_ok()
+        {
             self.keep(key, count);
         }
     }
@@ -159,7 +178,7 @@ impl Offers {
         let read = Instant::now();
         let mut body = self.store.order(key).await?.ok_or(OfferError::Unknown(key))?;
         if let Some(targets) = tree {
-            return Ok(Prepared { body, targets, read });
+            return Ok(Prepared { body, targets, read, values: OnceLock::new() });
         }
         let targets = match body.targets.take() {
             Some(targets) => targets,
@@ -167,7 +186,7 @@ impl Offers {
         };
         let targets = TargetSet::of_instances(targets).map_err(|source| OfferError::Targets { key, source })?;
         let targets = Arc::new(targets);
-        Ok(Prepared { body, targets, read })
+        Ok(Prepared { body, targets, read, values: OnceLock::new() })
     }
 
     /// Counts an order in and lets the oldest go that are too many.

@@ -10,6 +10,7 @@ use orderly_signing::sign::sign_order;
 use orderly_signing::{Digest, Envelope, InstanceId, SecretKey};
 use orderly_wire::http::invocation::{CreateInvocation, Run, RunPlugin, RunScript, Targets};
 use orderly_wire::http::plugin::PluginView;
+use orderly_wire::http::script::ScriptOptions;
 
 use crate::api::now_ms;
 
@@ -36,6 +37,7 @@ impl Work {
             timeout_s: Some(60),
             environment: BTreeMap::new(),
             output_bytes: Some(24 * 1024),
+            options: ScriptOptions::default(),
         };
         Self { run: Run::Script(script), digests: None, deadline_s: 60 }
     }
@@ -88,14 +90,14 @@ impl Work {
 
     fn action(&self) -> Action {
         match (&self.run, self.digests) {
-            (Run::Script(script), _) => Action::Script(ScriptAction {
+            (Run::Script(script), _) => Action::Script(script.options.of(ScriptAction {
                 user: script.user.clone(),
                 cwd: script.cwd.clone(),
                 timeout_s: script.timeout_s.expect("a time-out"),
                 environment: script.environment.clone(),
                 output_bytes: script.output_bytes.expect("a size"),
                 ..ScriptAction::new(&script.content)
-            }),
+            })),
             (Run::Plugin(plugin), Some((component, manifest))) => Action::Plugin {
                 name: plugin.name.clone(),
                 version: plugin.version.clone().expect("a version"),
@@ -157,6 +159,7 @@ impl Work {
             order: order.map(Envelope::to_json),
             delivery_deadline_s: Some(self.deadline_s),
             name: None,
+            dry_run: false,
         }
     }
 

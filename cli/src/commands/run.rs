@@ -29,6 +29,8 @@ use crate::follow;
 use crate::order::{self, Frame, Plugin, Script, Work};
 use crate::output::now_ms;
 
+mod options;
+
 /// Run a script or a plugin on instances, and follow it to its end
 ///
 /// One word after `--` is a script; several are one command with its arguments. While it is followed, the first ctrl-c
@@ -39,7 +41,7 @@ pub(crate) struct Run {
     targets: TargetArgs,
 
     /// A plugin to run, instead of a script; its newest approved version where none is named
-    #[arg(long, value_name = "NAME[@VERSION]", conflicts_with_all = ["script", "file", "user", "cwd", "environment", "interpreter"])]
+    #[arg(long, value_name = "NAME[@VERSION]", conflicts_with_all = ["script", "file", "user", "cwd", "environment", "interpreter", "OptionArgs"])]
     plugin: Option<String>,
     /// A value for a parameter of the plugin
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = key_value)]
@@ -60,6 +62,12 @@ pub(crate) struct Run {
     /// An environment variable of the script
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = key_value)]
     environment: Vec<(String, String)>,
+
+    #[command(flatten)]
+    options: options::OptionArgs,
+    /// Have instances check everything and tell what would run, and run nothing
+    #[arg(long)]
+    dry_run: bool,
 
     /// How long a task may run; 60 s, or what the plugin's manifest says
     #[arg(long, value_name = "SPAN", value_parser = seconds_u32)]
@@ -216,6 +224,7 @@ impl Run {
     }
 
     fn script(&self, content: Vec<u8>) -> Result<Script, Failure> {
+        let options = self.options.read(&content, self.file.as_deref() == Some(Path::new("-")))?;
         Ok(Script {
             interpreter: self.interpreter.into(),
             content,
@@ -224,6 +233,8 @@ impl Run {
             timeout_s: self.timeout.unwrap_or(limits::TIMEOUT_DEFAULT_S),
             environment: unique(self.environment.clone(), "--env")?,
             output_bytes: self.keep,
+            options,
+            dry_run: self.dry_run,
         })
     }
 
@@ -270,6 +281,7 @@ impl Run {
             parameters,
             timeout_s: self.timeout.unwrap_or(manifest.limits.timeout_s),
             output_bytes: self.keep,
+            dry_run: self.dry_run,
         });
         Ok((work, key))
     }

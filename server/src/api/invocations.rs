@@ -103,7 +103,7 @@ pub(crate) async fn stop(
     let now_ms = clock::now_ms();
     let action = Action::Stop { order: row.order_digest, invocation: row.uid.clone() };
     // No sooner than any order that it may have to stop.
-    let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms: None };
+    let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms: None, dry_run: false };
     let signed = order::sign(&api, &keyring, &row.uid, draft)?;
     let stop = NewStop {
         invocation: row.key,

@@ -71,6 +71,8 @@ pub(super) struct Times {
     pub(super) now_ms: i64,
     /// Until when it is to be accepted, where the caller says so.
     pub(super) deadline_ms: Option<i64>,
+    /// Whether it is a trial.
+    pub(super) dry_run: bool,
 }
 
 /// Checks the caller's order against the request, and adds this server's signature. The digest stays what it is.
@@ -88,6 +90,12 @@ pub(super) fn take(
             .hint("sign it with an operator key, as `orderly run` does"));
     }
     let mut faults = differences(&verified.action, &checked.action);
+    if verified.repeat != repeat(times.dry_run) {
+        faults.push(Fault {
+            field: "order.repeat".to_owned(),
+            message: format!("signs {:?}, the request says {:?}", verified.repeat, repeat(times.dry_run)),
+        });
+    }
     if verified.targets != targets {
         faults.push(Fault {
             field: "order.targets".to_owned(),
@@ -125,6 +133,11 @@ pub(super) fn take(
     })
 }
 
+/// When an order runs.
+fn repeat(dry_run: bool) -> Repeat {
+    if dry_run { Repeat::DryRun } else { Repeat::Once }
+}
+
 /// Adds this server's signature, unless it is there.
 fn with_dispatch(api: &Api, order: &[u8]) -> Result<Vec<u8>, ApiError> {
     let mut envelope = Envelope::parse(order).map_err(|error| ApiError::internal(&error))?;
@@ -146,8 +159,7 @@ fn differences(signed: &Action, asked: &Action) -> Vec<Fault> {
         return Vec::new();
     };
     let names: std::collections::BTreeSet<&String> = signed.keys().chain(asked.keys()).collect();
-    // How a script's tree ends is not in the request: the order alone says it.
-    let differing = names.into_iter().filter(|name| *name != "termination" && signed.get(*name) != asked.get(*name));
+    let differing = names.into_iter().filter(|name| signed.get(*name) != asked.get(*name));
     differing
         .map(|name| {
             let shown = |value: Option<&serde_json::Value>| value.map_or("nothing".to_owned(), ToString::to_string);
@@ -165,6 +177,8 @@ pub(super) struct Draft<'a> {
     pub(super) now_ms: i64,
     /// Until when it may be accepted; as late as is allowed where absent.
     pub(super) expires_ms: Option<i64>,
+    /// Whether it is a trial.
+    pub(super) dry_run: bool,
 }
 
 /// Whether the order has the signatures for any of the tiers that it can have. Where it has not, the first says what it lacks.
@@ -215,7 +229,7 @@ pub(super) fn sign(api: &Api, keyring: &Keyring, invocation: &str, draft: Draft<
         expires_ms: draft.expires_ms.map_or(latest_ms(draft.now_ms), |at| at.min(latest_ms(draft.now_ms))),
         targets: draft.targets,
         action: draft.action,
-        repeat: Repeat::Once,
+        repeat: repeat(draft.dry_run),
     };
     let envelope = sign_order(&order, api.trust.dispatch()).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -23,6 +23,7 @@ use crate::store::row::{PluginDocuments, PluginRow};
 
 mod command;
 mod moving;
+mod options;
 
 /// Characters of a summary.
 const SUMMARY_CHARS: usize = 80;
@@ -118,11 +119,12 @@ fn script(script: RunScript) -> Result<Checked, ApiError> {
         faults.add("cwd", error.to_string());
     }
     environment(&script.environment, &mut faults);
+    options::check(&script.options, &script.content, &mut faults);
     let timeout_s = script.timeout_s.unwrap_or(TIMEOUT_DEFAULT_S);
     let output_bytes = script.output_bytes.unwrap_or(OUTPUT_KEPT_DEFAULT_BYTES);
     faults.limits(timeout_s, output_bytes);
     faults.end()?;
-    let action = Action::Script(ScriptAction {
+    let action = script.options.of(ScriptAction {
         interpreter,
         user: script.user.clone(),
         cwd: script.cwd,
@@ -132,8 +134,8 @@ fn script(script: RunScript) -> Result<Checked, ApiError> {
         ..ScriptAction::new(&script.content)
     });
     Ok(Checked {
-        action,
-        tiers: tiers(script.user.as_deref()),
+        tiers: tiers(&action),
+        action: Action::Script(action),
         kind: "script",
         summary: first_line(&script.content),
         content: Some(Bytes::from(script.content)),
@@ -143,9 +145,10 @@ fn script(script: RunScript) -> Result<Checked, ApiError> {
     })
 }
 
-/// The tiers that a script can have which runs as this user.
-fn tiers(user: Option<&str>) -> &'static [Tier] {
-    match user {
+/// The tiers that a script can have. One that may restart an instance counts as root's, whoever it runs as.
+fn tiers(action: &ScriptAction) -> &'static [Tier] {
+    match action.user.as_deref() {
+        _ if action.exit_effects => &[Tier::NativeRoot],
         // As the agent's own, which is the instance's to know.
         None => &[Tier::NativeRoot, Tier::NativeUser],
         Some("root") => &[Tier::NativeRoot],

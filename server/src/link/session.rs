@@ -1,6 +1,6 @@
 //! The loop of one link: hello, then orders out and reports in, until one end goes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -262,12 +262,30 @@ impl Session<'_> {
     }
 
     async fn send_offer(&mut self, socket: &mut WebSocket, order: &Prepared) -> Result<(), Ending> {
-        let Some(offer) = order.offer(&self.proven.uid) else {
+        let Some(mut offer) = order.offer(&self.proven.uid) else {
             warn!(instance.id = %self.proven.uid, order.key = order.body.head.key, "an order waits for an instance that is not its target");
             return Ok(());
         };
+        if order.has_values() {
+            offer.built_ins = self.built_ins().await?;
+        }
         self.remember(&order.body.invocation);
         send(socket, &ToAgent::Offer(Box::new(offer))).await
+    }
+
+    /// What this server knows of the instance: its name and tags, the fleet as the account, and the tag `region` as the region.
+    async fn built_ins(&self) -> Result<BTreeMap<String, String>, Ending> {
+        let row = self.deps.store.instance(&self.proven.uid).await.map_err(|error| {
+            warn!(error = %error, "what is known of an instance could not be read");
+            Ending::Goodbye("stopping", "what is known of the instance could not be read; link again".to_owned())
+        })?;
+        let Some(row) = row else { return Ok(BTreeMap::new()) };
+        let fleet = self.deps.keyring.borrow().as_ref().map(|keyring| keyring.fleet.clone());
+        let mut known = BTreeMap::from([("InstanceName".to_owned(), row.name)]);
+        known.extend(fleet.map(|fleet| ("AccountId".to_owned(), fleet)));
+        known.extend(row.tags.get("region").map(|region| ("RegionId".to_owned(), region.clone())));
+        known.extend(row.tags.into_iter().map(|(key, value)| (format!("Tag::{key}"), value)));
+        Ok(known)
     }
 
     fn remember(&mut self, invocation: &str) {

@@ -16,6 +16,7 @@ use orderly_signing::order::{Action, Order, ScriptAction};
 use orderly_signing::sign;
 use orderly_signing::statement::{Build, Predicate};
 use orderly_wire::http::invocation::{CreateInvocation, Run, RunScript, Targets};
+use orderly_wire::http::script::ScriptOptions;
 
 use crate::clock;
 
@@ -151,10 +152,12 @@ pub(crate) fn script(targets: &[InstanceId], content: &[u8]) -> CreateInvocation
             timeout_s: None,
             environment: BTreeMap::new(),
             output_bytes: None,
+            options: ScriptOptions::default(),
         }),
         targets: Targets::Instances(targets.to_vec()),
         order: None,
         delivery_deadline_s: None,
         name: None,
+        dry_run: false,
     }
 }

@@ -9,6 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::command::{CommandRef, RunCommand};
 use super::file::{RunCollect, RunFile};
+use super::script::ScriptOptions;
 
 /// `POST /v1/invocations`
 ///
@@ -32,6 +33,9 @@ pub struct CreateInvocation {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Whether instances check everything and tell what would run, and run nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// What an invocation runs.
@@ -75,6 +79,9 @@ pub struct RunScript {
     /// Bytes of output to keep; 24 KiB where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_bytes: Option<u32>,
+    /// How it is started, what it gets, what it may use and how it ends.
+    #[serde(default, skip_serializing_if = "ScriptOptions::is_empty")]
+    pub options: ScriptOptions,
 }
 
 /// A plugin to run.

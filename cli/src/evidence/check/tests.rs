@@ -84,6 +84,8 @@ impl Case {
             timeout_s: 60,
             environment: BTreeMap::new(),
             output_bytes: 1024,
+            options: orderly_wire::http::script::ScriptOptions::default(),
+            dry_run: false,
         });
         let envelope = order::sign(&work, &frame, &key(2)).unwrap();
         fs::write(layout.order(), envelope.to_json()).unwrap();

@@ -34,18 +34,19 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
     let now_ms = clock::now_ms();
     let name = label("name", request.name.as_deref())?;
     let deadline_ms = request.delivery_deadline_s.map(|seconds| deadline(now_ms, seconds)).transpose()?;
-    let signed = request.order.is_some();
+    let (signed, dry_run) = (request.order.is_some(), request.dry_run);
     let (checked, resolved) =
         tokio::join!(run::check(api, request.run, signed), resolve(api, &request.targets, signed));
     let (checked, resolved) = (checked?, resolved?);
     let tree = target_set(resolved.iter().map(|(_, uid)| uid.clone()).collect()).await?;
     let targets = tree.targets();
     let signed = match &request.order {
-        Some(order) => order::take(api, &keyring, order, &checked, targets, Times { now_ms, deadline_ms })?,
+        Some(order) => order::take(api, &keyring, order, &checked, targets, Times { now_ms, deadline_ms, dry_run })?,
         None => {
             let expires_ms = deadline_ms.unwrap_or(now_ms + i64::from(DELIVERY_DEADLINE_DEFAULT_S) * 1000);
             let action = checked.action.clone();
-            let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms: Some(expires_ms) };
+            let expires_ms = Some(expires_ms);
+            let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms, dry_run };
             order::make(api, &keyring, draft, checked.tiers)?
         }
     };

@@ -78,7 +78,7 @@ fn script(
     faults.end()?;
     let action = script.action(Some(stored.id), &values, output_bytes);
     Ok(Checked {
-        tiers: super::tiers(action.user.as_deref()),
+        tiers: super::tiers(&action),
         action: Action::Script(action),
         kind: "script",
         summary: stored.command.name.to_string(),

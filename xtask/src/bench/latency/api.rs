@@ -14,6 +14,7 @@ use orderly_signing::merkle::TargetSet;
 use orderly_signing::order::{Action, Order, ScriptAction, ScriptKind, Termination};
 use orderly_signing::{Digest, InstanceId, SecretKey};
 use orderly_wire::http::invocation::{CreateInvocation, InvocationView, Run, RunPlugin, RunScript, Targets};
+use orderly_wire::http::script::ScriptOptions;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -88,6 +89,7 @@ impl Api {
             timeout_s: Some(TIMEOUT_S),
             environment: BTreeMap::new(),
             output_bytes: Some(OUTPUT_BYTES),
+            options: ScriptOptions::default(),
         });
         self.to_the_end(run, Some(order)).await?;
         Ok(since(started))
@@ -114,6 +116,7 @@ impl Api {
             order,
             delivery_deadline_s: None,
             name: None,
+            dry_run: false,
         };
         let post = self.http.post(format!("{}/v1/invocations", self.url)).bearer_auth(&self.token).json(&request);
         let response = post.send().await.context("no answer")?;
