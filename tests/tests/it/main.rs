@@ -9,6 +9,7 @@ mod attacks;
 mod attacks_plugins;
 mod bad_input;
 mod command_line;
+mod commands;
 mod ending;
 mod files;
 mod flood;
