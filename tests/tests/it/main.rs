@@ -18,4 +18,5 @@ mod impostor;
 mod killed;
 mod native;
 mod plugins;
+mod script_extras;
 mod unreachable;
