@@ -77,6 +77,7 @@ pub(crate) async fn run(data: &Path, config: Option<&Path>) -> Result<(), RunErr
     let program =
         std::env::current_exe().map_err(|source| RunError::System { doing: "its own program is not found", source })?;
     let trees = Trees::probe(identity.id().as_str(), &program).map_err(RunError::Trees)?;
+    trees.sweep();
     let artifacts = Artifacts::open(&directory, Rc::clone(&identity)).map_err(RunError::Directory)?;
     let transfer = Transfer::new(Rc::clone(&identity));
     let notes = Notes::open(&directory).map_err(RunError::Directory)?;

@@ -224,6 +224,40 @@ async fn a_restarted_agent_finds_a_tree_by_its_identity_and_ends_it() {
 }
 
 #[tokio::test]
+async fn a_start_removes_the_directories_of_trees_that_were_let_live_on_and_have_ended() {
+    // A group of its own: tests run beside each other.
+    let trees = Trees::probe(&unique("swept"), program()).unwrap();
+    if trees.kind() != TreeKind::Cgroup {
+        eprintln!("no usable cgroup v2 on this machine: not tried");
+        return;
+    }
+    let path = |tree: &Tree| match tree.identity() {
+        TreeIdentity::Cgroup { path } => path,
+        other => panic!("{other:?}"),
+    };
+    let (ends, lives) = (trees.create("ends").unwrap(), trees.create("lives").unwrap());
+    let (ended, alive) = (path(&ends), path(&lives));
+    let mut first = spawn(shell("sleep 1000"), &ends).await.unwrap();
+    let mut second = spawn(shell("sleep 1000"), &lives).await.unwrap();
+    ends.release();
+    lives.release();
+    trees.sweep();
+    assert!(ended.exists() && alive.exists(), "both live on");
+    first.kill();
+    first.wait().await.unwrap();
+    let gone = |path: &Path| {
+        trees.sweep();
+        !path.exists()
+    };
+    until("the first to be swept", || gone(&ended)).await;
+    assert!(alive.exists());
+    second.kill();
+    second.wait().await.unwrap();
+    until("the second to be swept", || gone(&alive)).await;
+    std::fs::remove_dir(alive.parent().unwrap()).unwrap();
+}
+
+#[tokio::test]
 async fn a_dropped_tree_is_killed() {
     for trees in both() {
         let tree = trees.create(&unique("drop")).unwrap();

@@ -195,6 +195,17 @@ pub(crate) fn find_place(group: &str) -> Option<PathBuf> {
         .find(|place| works(place))
 }
 
+/// Removes the directories of trees that were let live on, or whose agent died, and in which nothing is alive any more.
+pub(crate) fn sweep(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let empty = std::fs::read_to_string(path.join("cgroup.events")).is_ok_and(|events| !populated(&events));
+        if empty && let Err(error) = remove(&path) {
+            tracing::debug!(path = %path.display(), %error, "an empty cgroup stays");
+        }
+    }
+}
+
 fn works(place: &Path) -> bool {
     let name = format!("probe-{}", std::process::id());
     Cgroup::create(place, &name).is_ok_and(|cgroup| {

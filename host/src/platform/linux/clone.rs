@@ -8,12 +8,17 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::ended::{Ended, Exit, Usage};
 use super::ready::watch;
+
+/// How long a killed process is waited for. One that is not stuck takes far less.
+const ENDED_WITHIN: Duration = Duration::from_secs(1);
 
 /// `libc` has it in a type that is too small for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -35,22 +40,33 @@ pub(crate) fn reap(pid: i32) {
 
 /// Kills a child of ours that was not waited for, and reaps it: at once where it is dead by then, else behind the back of
 /// whoever runs here. A process that is stuck in the kernel, waiting for somebody's file system, must hold up nobody.
-pub(crate) fn let_go(started: Started) {
+pub(crate) fn let_go(started: Started) -> Option<JoinHandle<()>> {
     let Started { pid, pidfd } = started;
     // SAFETY: plain call; the process is a child of ours that was not waited for.
     unsafe { libc::kill(pid, libc::SIGKILL) };
-    let Ok(runtime) = Handle::try_current() else { return reap(pid) };
+    let runtime = Handle::try_current().ok();
+    let watched = runtime.and_then(|runtime| Some((runtime, watch(pidfd, Interest::READABLE).ok()?)));
+    let Some((runtime, pidfd)) = watched else {
+        reap(pid);
+        return None;
+    };
     if !matches!(wait_any(pid), Ok(None)) {
-        return;
+        return None;
     }
-    let Ok(pidfd) = watch(pidfd, Interest::READABLE) else { return reap(pid) };
-    runtime.spawn(async move {
+    Some(runtime.spawn(async move {
         while let Ok(mut ready) = pidfd.readable().await
             && matches!(wait_any(pid), Ok(None))
         {
             ready.clear_ready();
         }
-    });
+    }))
+}
+
+/// The same, and waits a moment for its end: who is told that nothing was started finds nothing of it.
+pub(crate) async fn end(started: Started) {
+    if let Some(reaped) = let_go(started) {
+        let _ = tokio::time::timeout(ENDED_WITHIN, reaped).await;
+    }
 }
 
 /// Reaps `pid` where it has ended and says how; nothing where it is still alive.

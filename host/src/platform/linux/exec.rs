@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 
-use super::clone::{Side, Started, clone, let_go};
+use super::clone::{Side, Started, clone, end, let_go};
 use super::ready::watch;
 use crate::error::Step;
 
@@ -164,7 +164,11 @@ impl Starting {
             }
         };
         let said = tokio::time::timeout(EXECUTED_WITHIN, read).await;
-        self.end(said.unwrap_or(Err(io::ErrorKind::TimedOut.into())))
+        let started = self.end(said.unwrap_or(Err(io::ErrorKind::TimedOut.into())));
+        if let Some(started) = self.started.take() {
+            end(started).await;
+        }
+        started
     }
 
     /// The same for a program that has no runtime.

@@ -17,17 +17,21 @@ pub struct ProcessIdentity {
     pub pid: i32,
     /// Start time in clock ticks since boot (field 22 of proc(5) `stat`).
     pub start_ticks: u64,
+    /// The first 8 bytes of the kernel's id of this boot: ticks are counted anew by each. 0 where it is not known.
+    #[serde(default)]
+    pub boot: u64,
 }
 
 impl ProcessIdentity {
     /// The identity of the living (or not yet reaped) process `pid`.
     pub fn of(pid: i32) -> Option<Self> {
-        Stat::read(pid).map(|stat| Self { pid, start_ticks: stat.start_ticks })
+        Stat::read(pid).map(|stat| Self { pid, start_ticks: stat.start_ticks, boot: boot() })
     }
 
     /// Whether this very process is alive (a zombie is not).
     pub fn is_alive(&self) -> bool {
         Stat::read(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.is_dead())
+            && (self.boot == 0 || self.boot == boot())
     }
 
     /// Opens it, where it is still this very process.
@@ -41,6 +45,13 @@ impl ProcessIdentity {
     pub(crate) fn signal(&self, signal: Signal) -> bool {
         self.open().is_some_and(|descriptor| rustix::process::pidfd_send_signal(descriptor, signal).is_ok())
     }
+}
+
+/// The id of this boot, as far as it is kept.
+fn boot() -> u64 {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or_default()
 }
 
 #[derive(Clone, Copy)]
@@ -83,13 +94,13 @@ pub(crate) fn descendants(ancestor: i32) -> io::Result<Vec<ProcessIdentity>> {
             children.entry(stat.parent).or_default().push((pid, stat));
         }
     }
-    let mut found = Vec::new();
+    let (mut found, boot) = (Vec::new(), boot());
     let mut waiting = vec![ancestor];
     while let Some(parent) = waiting.pop() {
         for (pid, stat) in children.remove(&parent).unwrap_or_default() {
             waiting.push(pid);
             if !stat.is_dead() {
-                found.push(ProcessIdentity { pid, start_ticks: stat.start_ticks });
+                found.push(ProcessIdentity { pid, start_ticks: stat.start_ticks, boot });
             }
         }
     }
@@ -114,6 +125,10 @@ mod tests {
         let me = ProcessIdentity::of(std::process::id().cast_signed()).unwrap();
         assert!(me.is_alive());
         assert!(!ProcessIdentity { start_ticks: me.start_ticks + 1, ..me }.is_alive());
+        assert!(
+            me.boot != 0 && !ProcessIdentity { boot: me.boot + 1, ..me }.is_alive(),
+            "the same numbers in another boot"
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::clone::{Started, let_go, wait_any};
+use super::clone::{Started, end, let_go, wait_any};
 use super::ended::Ended;
 use super::exec::{Failure, Prepared, Starting, inherited};
 use super::process::{self, ProcessIdentity};
@@ -92,9 +92,17 @@ impl Unattached {
     /// Waits until the supervisor says that its program runs, and as which process, at most [`START_MAX`]. The supervisor is
     /// killed where this fails or is dropped.
     pub(crate) async fn attach(self, started: Started, program: &Path) -> Result<(i32, Control), SpawnError> {
+        let mut supervisor = Supervisor(Some(started));
+        let attached = self.try_attach(&mut supervisor, program).await;
+        if let Some(started) = supervisor.0.take() {
+            end(started).await;
+        }
+        attached
+    }
+
+    async fn try_attach(self, supervisor: &mut Supervisor, program: &Path) -> Result<(i32, Control), SpawnError> {
         let fault = |reason: &str| SpawnError::Supervisor { reason: reason.to_owned() };
         let process = |source| SpawnError::Process { program: program.to_owned(), source };
-        let supervisor = Supervisor(Some(started));
         let identity = supervisor.identity().ok_or_else(|| fault("it ended at once"))?;
         rustix::io::ioctl_fionbio(&self.0, true).map_err(|error| process(error.into()))?;
         let socket = watch(self.0, Interest::READABLE).map_err(process)?;
@@ -126,7 +134,7 @@ impl Supervisor {
         self.0.as_ref().and_then(|started| ProcessIdentity::of(started.pid))
     }
 
-    fn keep(mut self) -> Option<OwnedFd> {
+    fn keep(&mut self) -> Option<OwnedFd> {
         self.0.take().map(|started| started.pidfd)
     }
 }

@@ -60,6 +60,12 @@ impl Trees {
         Self { place: None, group: String::new(), limited: Arc::default(), supervisor: supervisor.to_owned() }
     }
 
+    /// Removes the directories of trees that were let live on, or whose agent died, and in which nothing is alive any more.
+    /// For a start only: it takes a tree for one that was left that another process with this group has just made.
+    pub fn sweep(&self) {
+        self.place.iter().for_each(|place| cgroup::sweep(place));
+    }
+
     /// How the trees are followed.
     pub fn kind(&self) -> TreeKind {
         match self.place {
