@@ -152,8 +152,8 @@ impl Journal {
             let path = path.clone();
             move |source| JournalError::File { path, doing, source }
         };
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
+        let old = match File::open(&path) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let distrust = (expect == Expect::Existing).then_some(now_ms);
                 let journal = Self::write_new(
@@ -166,14 +166,19 @@ impl Journal {
             }
             Err(source) => return Err(failed("read")(source)),
         };
-        let scan = frame::scan(&bytes);
         let mut index = Index { next_seq: 1, ..Index::default() };
-        for place in &scan.places {
-            replay(&mut index, payload(&bytes, *place), *place)?;
-        }
         // A file without a first record was cut off while it was made; an empty one never is left by us otherwise.
-        let unopened = scan.places.is_empty();
-        match scan.end {
+        let mut unopened = true;
+        let read = frame::read(&old, |place, payload| {
+            unopened = false;
+            replay(&mut index, payload, place).map_err(Unread::Journal)
+        });
+        let (end, bytes) = match read {
+            Ok(found) => found,
+            Err(Unread::Journal(error)) => return Err(error),
+            Err(Unread::File(source)) => return Err(failed("read")(source)),
+        };
+        match end {
             End::Corrupt(offset) => {
                 let aside = directory.join(format!("{NAME}.corrupt-{now_ms}"));
                 // A second name for it: it keeps the first until the new file is whole and takes that over.
@@ -193,8 +198,8 @@ impl Journal {
             }
             end => {
                 let file = open_file(&path).map_err(failed("opened"))?;
-                let length = if let End::Torn(at) = end { at } else { bytes.len() as u64 };
-                let found = if let End::Torn(at) = end { Found::Torn(bytes.len() as u64 - at) } else { Found::Whole };
+                let length = if let End::Torn(at) = end { at } else { bytes };
+                let found = if let End::Torn(at) = end { Found::Torn(bytes - at) } else { Found::Whole };
                 if found != Found::Whole {
                     file.set_len(length)
                         .and_then(|()| file.sync_all())
@@ -375,9 +380,16 @@ fn replay(index: &mut Index, payload: &[u8], place: Place) -> Result<(), Journal
     Ok(())
 }
 
-fn payload(file: &[u8], place: Place) -> &[u8] {
-    let start = usize::try_from(place.offset).unwrap_or(usize::MAX);
-    file.get(start..start.saturating_add(place.length as usize)).unwrap_or_default()
+/// Why a file was not read to its end.
+enum Unread {
+    File(io::Error),
+    Journal(JournalError),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
 }
 
 fn read_record(file: &File, at: At) -> io::Result<Record> {

@@ -341,6 +341,28 @@ pub(crate) fn not_rolled_back(journal: &Journal, plugin: &Vouched) -> Result<(),
     }
 }
 
+/// The longest time between an order's signing and its end that this agent takes: 31 days. A server gives 7 days at most; what
+/// could be accepted for ever would have to be remembered for ever, and with it every stop that came before its order.
+pub(crate) const LIFETIME_MAX_MS: i64 = 31 * 24 * 60 * 60 * 1000;
+
+/// Check 4, this agent's part: an order that could be accepted for longer than anything is remembered.
+///
+/// # Errors
+/// `payload`.
+pub(crate) fn not_for_ever(order: &Order) -> Result<(), Refusal> {
+    let lifetime_ms = order.expires_ms.saturating_sub(order.issued_ms);
+    if lifetime_ms <= LIFETIME_MAX_MS {
+        return Ok(());
+    }
+    let days = |ms: i64| ms / (24 * 60 * 60 * 1000);
+    let reason = format!(
+        "the order could be accepted until {} days after it was signed, at most {} are allowed: sign it with an earlier `expires_ms`",
+        days(lifetime_ms),
+        days(LIFETIME_MAX_MS)
+    );
+    Err(Refusal::new(Check::Payload, reason))
+}
+
 /// Check 5, the journal's part: another order under an id that was seen, one that a lost journal could have held, or one of a
 /// series that is not newer.
 ///

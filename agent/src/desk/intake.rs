@@ -24,8 +24,9 @@ use crate::journal::record::Record;
 use crate::journal::{self, Journal, Known};
 use crate::policy::{self, Gate, Refused};
 
-/// How long a stop for an order that never came is remembered: longer than any order can wait to be delivered.
-const STOP_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// How long behind its own end a stop for an order that never came is remembered: longer than that order, which was signed before
+/// the stop was, can be accepted.
+const STOP_KEPT_MS: i64 = policy::LIFETIME_MAX_MS;
 
 /// Bytes of all scripts that run or wait: memory is bounded whatever a server sends.
 const HELD_MAX_BYTES: u64 = 32 * 1024 * 1024;
@@ -156,6 +157,7 @@ impl Desk {
         let state = self.state.borrow();
         let gate = self.gate(&state);
         let order = gate.order(&offer.order, &offer.proof)?;
+        policy::not_for_ever(&order)?;
         policy::not_replayed(&state.journal, &order)?;
         Gate::carried_out(&order)?;
         Ok(order)

@@ -58,6 +58,8 @@ async fn each_of_the_first_six_checks_refuses_by_its_name() {
         order.expires_ms = now_ms() - 1;
     });
     refused(&fleet, &late, nothing, "expired").await;
+    let for_ever = signed(&fleet, |order| order.expires_ms = order.issued_ms + 32 * 24 * 60 * 60 * 1000);
+    refused(&fleet, &for_ever, nothing, "payload").await;
     let early = signed(&fleet, |order| order.not_before_ms = now_ms() + 30_000);
     refused(&fleet, &early, nothing, "not-yet-valid").await;
     refused(&fleet, &signed(&fleet, |_| {}), |offer| offer.content = Some(b"rm".to_vec()), "content").await;
