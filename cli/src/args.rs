@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use orderly_model::limits;
 
 use crate::env;
 
@@ -74,12 +75,22 @@ pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(wrong)
 }
 
-/// As [`seconds`], for values that orders carry in 32 bits; at least one second.
-pub(crate) fn seconds_u32(text: &str) -> Result<u32, String> {
+/// Reads how long a task may run, in seconds, within what an order may ask.
+pub(crate) fn timeout(text: &str) -> Result<u32, String> {
+    within(text, limits::TIMEOUT_MAX_S)
+}
+
+/// Reads within which time an order must be accepted, in seconds, within what an order may ask.
+pub(crate) fn deadline(text: &str) -> Result<u32, String> {
+    within(text, limits::DELIVERY_DEADLINE_MAX_S)
+}
+
+/// As [`seconds`], from one second to `max`.
+fn within(text: &str, max: u32) -> Result<u32, String> {
     match u32::try_from(seconds(text)?) {
         Ok(0) => Err("at least one second is needed".to_owned()),
-        Ok(seconds) => Ok(seconds),
-        Err(_) => Err(format!("`{text}` is longer than any time-out")),
+        Ok(seconds) if seconds <= max => Ok(seconds),
+        _ => Err(format!("`{text}` is too long: at most {}h are allowed", max / 3600)),
     }
 }
 
@@ -97,7 +108,16 @@ mod tests {
         for bad in ["", "s", "-1s", "1.5h", "1w", "é", "99999999999999999999s", "9999999999999999999d"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
-        assert!(seconds_u32("0s").is_err());
+    }
+
+    #[test]
+    fn no_time_out_and_no_deadline_beyond_what_an_order_may_ask() {
+        assert_eq!(timeout("1"), Ok(1));
+        assert!(timeout("0s").is_err());
+        assert_eq!(timeout("24h"), Ok(limits::TIMEOUT_MAX_S));
+        assert_eq!(timeout("25h").unwrap_err(), "`25h` is too long: at most 24h are allowed");
+        assert_eq!(deadline("7d"), Ok(limits::DELIVERY_DEADLINE_MAX_S));
+        assert!(deadline("8d").is_err() && deadline("99999999d").is_err());
     }
 
     #[test]

@@ -25,6 +25,9 @@ use crate::output::now_ms;
 /// There is none.
 pub(crate) async fn find(client: &Client, text: &str) -> Result<PluginDetail, Failure> {
     match text.split_once('@') {
+        Some((name, version)) if name.is_empty() || version.is_empty() => {
+            Err(Failure::usage(format!("`{text}` is no plugin")).hint("write NAME, or NAME@VERSION"))
+        }
         Some((name, version)) => get(client, name, version).await,
         None => {
             let newest = newest_approved(client.all("/v1/plugins").await?, text)?;

@@ -188,13 +188,17 @@ impl Client {
             message.push_str(": ");
             message.push_str(&detail);
         }
-        for fault in &problem.faults {
+        // The detail tells the first fault; it is not told again where it is the only one.
+        let told = matches!(problem.faults.as_slice(), [one] if message.contains(&one.message));
+        for fault in problem.faults.iter().filter(|_| !told) {
             message.push_str(&format!("\n  {}: {}", fault.field, fault.message));
         }
         message.push_str(&format!(" [{}]", problem.code));
         let mut failure = Failure::server(message);
         if let Some(hint) = problem.hint {
             failure = failure.hint(hint);
+        } else if matches!(problem.code.as_str(), "order-role" | "order-signature") {
+            failure = failure.hint("`orderly trust status` shows whose keys may sign; `--key KEY` takes another one");
         } else if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
             failure = failure.hint(format!("no token is configured: set `{}` or pass `--token-file`", env::TOKEN));
         }

@@ -19,3 +19,6 @@ pub(crate) const NO_COLOR: &str = "NO_COLOR";
 
 /// Who is at the terminal; told to the server as part of the principal, never believed by anybody.
 pub(crate) const USER: &str = "USER";
+
+/// How many columns tables may take, where it is set; the terminal's else.
+pub(crate) const COLUMNS: &str = "COLUMNS";

@@ -18,7 +18,7 @@ use crate::args::Format;
 use crate::client::{Client, Events};
 use crate::error::{Exit, Failure};
 use crate::live::{Live, Screen as _, Terminal};
-use crate::output::{Printer, Tone};
+use crate::output::{Printer, Tone, printable};
 use crate::report;
 use crate::status;
 
@@ -146,7 +146,7 @@ impl Following<'_> {
                 let name = self.name(&instance);
                 if let Some(bar) = &self.screen.bar {
                     let share = if total > 0 { format!("{done}/{total} ") } else { String::new() };
-                    bar.set_prefix(crate::output::printable(&format!("{name}: {share}{message}")));
+                    bar.set_prefix(printable(&format!("{name}: {share}{message}")));
                 }
                 Ok(())
             }
@@ -194,7 +194,7 @@ impl Following<'_> {
         if let Some(bar) = &self.screen.bar {
             let done = counts.iter().filter(|(name, _)| status::is_final(name)).map(|(_, count)| count).sum();
             bar.set_position(done);
-            bar.set_message(status::counts(counts));
+            bar.set_message(printable(&status::counts(counts)));
         }
     }
 
@@ -239,14 +239,9 @@ impl Following<'_> {
             self.printer.remark(&format!("{}: {}", invocation.status, status::counts(&invocation.counts)));
         } else if let Some(task) = self.tasks.values().next().filter(|task| task.status != "Success") {
             let tone = status::tone(&task.status);
-            self.printer.remark(&format!(
-                "{}: {}",
-                self.printer.paint_error(&task.status, tone),
-                status::explanation(task)
-            ));
+            self.printer.remark_toned(tone, &task.status, &format!(": {}", status::explanation(task)));
         } else {
-            let note = format!("{} {}", invocation.status, self.id);
-            self.printer.remark(&self.printer.paint_error(&note, Tone::Dim));
+            self.printer.remark_toned(Tone::Dim, &format!("{} {}", invocation.status, self.id), "");
         }
         Ok(exit)
     }

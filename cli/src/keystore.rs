@@ -85,6 +85,13 @@ impl Keystore {
     /// It is not there or no key.
     pub(crate) fn public(&self, name_or_path: &str) -> Result<PublicKey, Failure> {
         let path = if is_path(name_or_path) { PathBuf::from(name_or_path) } else { self.public_path(name_or_path) };
+        if !path.exists() {
+            return Err(Failure::setup(format!(
+                "there is no public key `{name_or_path}` (looked for `{}`)",
+                path.display()
+            ))
+            .hint("`orderly key list` shows the keys that are here"));
+        }
         file::load_public(&path).or_setup(|| format!("the public key `{name_or_path}` cannot be used"))
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use orderly_signing::InstanceId;
 use orderly_wire::to_server::{KeptOutput, Segment, Stream};
 
-use crate::output::{Printer, Tone};
+use crate::output::{Printer, Tone, printable};
 
 /// Where shown bytes go.
 pub(crate) trait Screen {
@@ -47,7 +47,7 @@ impl Screen for Terminal<'_> {
     }
 
     fn remark(&mut self, text: &str) {
-        self.write(|printer| printer.remark(&printer.paint_error(text, Tone::Dim)));
+        self.write(|printer| printer.remark_toned(Tone::Dim, text, ""));
     }
 }
 
@@ -189,7 +189,7 @@ impl Shown {
 }
 
 fn push_line(text: &mut Vec<u8>, prefix: &str, line: &mut Vec<u8>) {
-    text.extend_from_slice(prefix.as_bytes());
+    text.extend_from_slice(printable(prefix).as_bytes());
     text.extend_from_slice(b" | ");
     text.append(line);
     if !text.ends_with(b"\n") {

@@ -1,19 +1,18 @@
 //! The one way to the terminal: results to standard output, everything else to standard error.
 //!
-//! Owns formats, colour (only on a terminal, never with `NO_COLOR`), tables that fit the terminal and the text of
-//! errors. A reader that went away (a closed pipe) ends the writing without an error.
+//! Owns formats, colour (only on a terminal, never with `NO_COLOR`), the text of errors, and that nothing of a server's
+//! or an instance's words steers the terminal: only the output of scripts goes out as it is. Tables are drawn in
+//! `table`. A reader that went away (a closed pipe) ends the writing without an error.
+
+mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use comfy_table::{Cell, Color, ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
 use crate::args::Format;
 use crate::env;
 use crate::error::Failure;
-
-/// Terminal columns where there is no terminal to ask: wide, since a file does not wrap.
-const COLUMNS_WITHOUT_TERMINAL: u16 = 160;
 
 /// How a word in a table is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +92,12 @@ impl Printer {
     pub(crate) fn json<T: Serialize + ?Sized>(&self, value: &T, pretty: bool) {
         let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
         // Views are plain data with text keys, which JSON can always hold.
-        self.line(&text.unwrap_or_default());
+        self.raw(format!("{}\n", printable_json(&text.unwrap_or_default())).as_bytes());
     }
 
     /// A line of a result.
     pub(crate) fn line(&self, text: &str) {
-        let mut out = io::stdout().lock();
-        ignore_closed(writeln!(out, "{text}").and_then(|()| out.flush()));
+        self.raw(format!("{}\n", printable(text)).as_bytes());
     }
 
     /// Bytes of a result as they are.
@@ -116,23 +114,32 @@ impl Printer {
 
     /// A remark for people, on standard error; nothing with `--quiet`.
     pub(crate) fn remark(&self, text: &str) {
+        self.remark_toned(Tone::Plain, text, "");
+    }
+
+    /// A remark that begins with a word in colour.
+    pub(crate) fn remark_toned(&self, tone: Tone, word: &str, rest: &str) {
         if !self.quiet {
-            self.raw_error(format!("{text}\n").as_bytes());
+            self.raw_error(format!("{}{}\n", self.paint_error(word, tone), printable(rest)).as_bytes());
         }
     }
 
     /// A table of rows; cells wrap so that it fits the terminal.
     pub(crate) fn table(&self, header: &[&str], rows: Vec<Row>) {
-        self.line(&draw(header, rows, self.colour_out, io::stdout().is_terminal()));
+        let room = table::room(io::stdout().is_terminal());
+        self.raw(format!("{}\n", table::draw(header, rows, self.colour_out, room)).as_bytes());
     }
 
     /// A table beside the results, on standard error; nothing with `--quiet`.
     pub(crate) fn remark_table(&self, header: &[&str], rows: Vec<Row>) {
-        self.remark(&draw(header, rows, self.colour_err, io::stderr().is_terminal()));
+        if !self.quiet {
+            let room = table::room(io::stderr().is_terminal());
+            self.raw_error(format!("{}\n", table::draw(header, rows, self.colour_err, room)).as_bytes());
+        }
     }
 
-    /// A word in colour for standard error.
-    pub(crate) fn paint_error(&self, text: &str, tone: Tone) -> String {
+    /// Words in colour for standard error.
+    fn paint_error(&self, text: &str, tone: Tone) -> String {
         let code = match tone {
             Tone::Plain => "",
             Tone::Good => "32",
@@ -140,7 +147,8 @@ impl Printer {
             Tone::Bad => "1;31",
             Tone::Dim => "2",
         };
-        if self.colour_err && !code.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        let text = printable(text);
+        if self.colour_err && !code.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text }
     }
 
     /// An error with its causes and hints, on standard error.
@@ -156,74 +164,45 @@ impl Printer {
     }
 }
 
-/// A line below the header, and none else.
-const LIGHT: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-
-/// Lines between the rows too, for rows that do not fit on one line.
-const RULED: TableStyle = LIGHT.row_separator(LineStyle::none().fill('┄').junction('┄'));
-
-/// Columns that stand between two cells.
-const GAP_COLUMNS: usize = 3;
-
-/// Draws a table. Without a header (all texts of it empty) it is a list of pairs.
-fn draw(header: &[&str], rows: Vec<Row>, colour: bool, terminal: bool) -> String {
-    let mut table = Table::new();
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    if colour {
-        table.enforce_styling();
-    }
-    if !terminal {
-        table.set_width(COLUMNS_WITHOUT_TERMINAL);
-    }
-    let headed = header.iter().any(|name| !name.is_empty());
-    if headed {
-        table.set_header(header.iter().map(Cell::new));
-    }
-    let room = usize::from(table.width().unwrap_or(COLUMNS_WITHOUT_TERMINAL));
-    let wraps = headed && natural_width(header, &rows) > room;
-    table.load_style(if wraps { RULED } else { LIGHT });
-    for row in rows {
-        table.add_row(row.into_iter().map(|(text, tone)| cell(&text, tone, colour)));
-    }
-    // Cells are padded to their column's width; at a line's end that is only noise in a file.
-    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
-}
-
-/// Columns that the table would take if no cell were wrapped.
-fn natural_width(header: &[&str], rows: &[Row]) -> usize {
-    let widest = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).flat_map(|(text, _)| text.lines());
-        cells.chain(header.get(column).copied()).map(|line| line.chars().count()).max().unwrap_or(0)
-    };
-    (0..header.len()).map(|column| widest(column) + GAP_COLUMNS).sum()
-}
-
-fn cell(text: &str, tone: Tone, colour: bool) -> Cell {
-    let cell = Cell::new(printable(text));
-    match tone {
-        _ if !colour => cell,
-        Tone::Plain => cell,
-        Tone::Good => cell.fg(Color::Green),
-        Tone::Attention => cell.fg(Color::Yellow),
-        Tone::Bad => cell.fg(Color::Red),
-        Tone::Dim => cell.fg(Color::DarkGrey),
-    }
-}
-
-/// Text of others as it may go to a terminal: control characters, which could move the cursor or change its title,
-/// become `\u{…}`; line ends and tabs stay.
+/// Text of others as it may go to a terminal: characters that could move the cursor, change its title or turn the
+/// direction of writing become `\u{…}`; line ends and tabs stay.
 pub(crate) fn printable(text: &str) -> String {
-    if text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t')) {
+    let steers = |c: char| steers(c) && !matches!(c, '\n' | '\t');
+    if !text.contains(steers) {
         return text.to_owned();
     }
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        if c.is_control() && !matches!(c, '\n' | '\t') {
+        if steers(c) {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);
         }
         shown
     })
+}
+
+/// The same for a JSON document, in which only texts can hold such characters: they become JSON's `\uXXXX`. Its line ends
+/// stay, those of texts are escaped already.
+fn printable_json(text: &str) -> String {
+    let steers = |c: char| steers(c) && c != '\n';
+    if !text.contains(steers) {
+        return text.to_owned();
+    }
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if steers(c) {
+            // All of them are in the first plane, so one unit is enough.
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
+}
+
+/// Whether a terminal takes this character for a command: C0, DEL, C1, and the marks of UAX #9 for the direction.
+const fn steers(c: char) -> bool {
+    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A time as people read it, in UTC and to the second.
@@ -276,25 +255,17 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_ruled_only_where_rows_wrap() {
-        let row = |text: &str| plain([text.to_owned(), "x".to_owned()]);
-        let short = draw(&["a", "b"], vec![row("1"), row("2")], false, false);
-        insta::assert_snapshot!(short, @r"
-         a   b
-        ───────
-         1   x
-         2   x
-        ");
-        let pairs = draw(&["", ""], vec![row("key"), row("k")], false, false);
-        insta::assert_snapshot!(pairs, @r"
-         key   x
-         k     x
-        ");
-        let long = draw(&["a", "b"], vec![row(&"word ".repeat(60)), row("2")], false, false);
-        assert!(
-            long.contains('┄')
-                && long.lines().all(|line| line.chars().count() <= usize::from(COLUMNS_WITHOUT_TERMINAL))
-        );
+    fn words_do_not_turn_the_direction_of_writing() {
+        assert_eq!(printable("\u{202e}txt.exe"), "\\u{202e}txt.exe");
+        assert_eq!(printable("\u{9b}2J"), "\\u{9b}2J");
+    }
+
+    #[test]
+    fn json_says_the_same_without_steering_the_terminal() {
+        let value = serde_json::json!({ "a": "\u{9b}2J\u{1b}[2J\n\u{202e}ö" });
+        let shown = printable_json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(shown.chars().all(|c| c == '\n' || !steers(c)), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn findings(printer: &Printer, findings: &[Finding]) {
         not_applicable.len()
     ));
     for finding in not_applicable {
-        printer.line(&format!("  not applicable: {} ({})", finding.id, crate::output::printable(&finding.evidence)));
+        printer.line(&format!("  not applicable: {} ({})", finding.id, finding.evidence));
     }
 }
 
@@ -78,7 +78,7 @@ const fn tone(severity: Severity) -> Tone {
 }
 
 fn show_table(printer: &Printer, table: &Table) {
-    printer.line(&crate::output::printable(&table.name));
+    printer.line(&table.name);
     let header: Vec<&str> = table.columns.iter().map(String::as_str).collect();
     let shown = table.rows.iter().take(ROWS_SHOWN);
     printer.table(&header, shown.map(|row| row.iter().map(|cell| (cell.clone(), Tone::Plain)).collect()).collect());

@@ -18,7 +18,7 @@ use orderly_signing::key::SecretKey;
 use orderly_signing::order::ScriptKind;
 use orderly_wire::http::invocation::InvocationView;
 
-use crate::args::{key_value, seconds_u32};
+use crate::args::{deadline, key_value, timeout};
 use crate::catalogue;
 use crate::client::Client;
 use crate::context::Context;
@@ -70,13 +70,16 @@ pub(crate) struct Run {
     dry_run: bool,
 
     /// How long a task may run; 60 s, or what the plugin's manifest says
-    #[arg(long, value_name = "SPAN", value_parser = seconds_u32)]
+    #[arg(long, value_name = "SPAN", value_parser = timeout)]
     timeout: Option<u32>,
     /// Within which time an instance must have accepted it; more makes it wait for instances that are offline
-    #[arg(long, value_name = "SPAN", value_parser = seconds_u32, default_value = "60s")]
+    #[arg(long, value_name = "SPAN", value_parser = deadline, default_value = "60s")]
     deadline: u32,
     /// Bytes of output to keep of each task
-    #[arg(long, value_name = "BYTES", default_value_t = limits::OUTPUT_KEPT_DEFAULT_BYTES)]
+    #[arg(
+        long, value_name = "BYTES", default_value_t = limits::OUTPUT_KEPT_DEFAULT_BYTES,
+        value_parser = clap::value_parser!(u32).range(..=i64::from(limits::OUTPUT_KEPT_MAX_BYTES))
+    )]
     keep: u32,
     /// A name for people
     #[arg(long)]
@@ -209,8 +212,8 @@ impl Run {
             }
             (None, words) => order::script_of_words(words),
         };
-        if content.is_empty() {
-            return Err(Failure::usage("the script is empty"));
+        if content.trim_ascii().is_empty() {
+            return Err(Failure::usage("the script is empty").hint("put it after `--`, or into the file of `--file`"));
         }
         if content.len() > limits::CONTENT_MAX_BYTES {
             return Err(Failure::usage(format!(

@@ -85,6 +85,10 @@ impl Checked {
 /// A file cannot be read, or the order itself does not verify: then nothing else matters.
 pub(crate) fn check(dir: &Path, keyring: &Verified<Keyring>) -> Result<Checked, Failure> {
     let layout = Layout::new(dir);
+    if !layout.order().exists() {
+        return Err(Failure::usage(format!("`{}` holds no evidence: it has no `order.json`", dir.display()))
+            .hint("`orderly invocation evidence ID --dir DIR` downloads it"));
+    }
     let order = verify_order_offline(&read(&layout.order())?, keyring)
         .or_not_verified(|| "the order is not to be believed".to_owned())?;
     let targets: Vec<InstanceId> = read_json(&layout.targets())?
@@ -156,7 +160,11 @@ fn check_targets(order: &Order, targets: &[InstanceId]) -> Proof {
 fn line(order: &Verified<Order>, lacking: Option<&str>, instance: InstanceId, files: &TaskFiles) -> Line {
     let nothing = |why: &str| Proof::Unknown(why.to_owned());
     let (Some(key), Some(bytes)) = (&files.key, &files.receipt) else {
-        let why = if files.receipt.is_none() { "no receipt: it never ended there" } else { "no key of the instance" };
+        let why = if files.receipt.is_none() {
+            "no receipt: it never ended there, or the receipt was left out"
+        } else {
+            "no key of the instance"
+        };
         let (receipt, none) = (nothing(why), nothing("no receipt to compare with"));
         // Output that no receipt vouches for is somebody's word only.
         return Line { instance, status: None, receipt, output: none.clone(), report: none };
@@ -194,7 +202,9 @@ fn check_receipt(
         return Proof::Wrong(format!("it names the invocation `{}`", receipt.invocation));
     }
     if let (Some(lacking), Some(_)) = (lacking, receipt.started_ms) {
-        return Proof::Wrong(format!("it says that the order ran, which no honest instance lets it: {lacking}"));
+        return Proof::Wrong(format!(
+            "it says that the order ran, which under this keyring no honest instance lets it: {lacking}"
+        ));
     }
     Proof::Right
 }

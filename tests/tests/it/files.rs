@@ -150,11 +150,12 @@ fn path_escapes_by_dot_dot_are_refused_before_they_are_sent() {
     let fleet = Fleet::start();
     let agent = fleet.agent("agent");
     let file = put(&fleet, &fleet.path("a/../b"), "f", b"x");
-    let problem = fleet.api.create(&work(Run::File(file)).signed(&[agent.id.clone()], &fleet.trust.operator));
+    let problem =
+        fleet.api.create(&work(Run::File(file)).signed(std::slice::from_ref(&agent.id), &fleet.trust.operator));
     assert!(problem.unwrap_err().detail.unwrap().contains(".."));
     let file = put(&fleet, &fleet.path("a"), "../f", b"x");
     let unsigned =
-        work(Run::File(file)).request(orderly_wire::http::invocation::Targets::Instances(vec![agent.id.clone()]), None);
+        work(Run::File(file)).request(orderly_wire::http::invocation::Targets::Instances(vec![agent.id]), None);
     assert!(fleet.api.create(&unsigned).unwrap_err().detail.unwrap().contains("run.name"));
 }
 
@@ -228,7 +229,8 @@ fn content_that_is_not_here_or_not_the_signed_one_never_gets_a_name() {
     let agent = fleet.agent("agent");
     let folder = fleet.path("d");
     let missing = RunFile { content: Digest::of(b"elsewhere"), ..put(&fleet, &folder, "f", b"x") };
-    let problem = fleet.api.create(&work(Run::File(missing)).signed(&[agent.id.clone()], &fleet.trust.operator));
+    let problem =
+        fleet.api.create(&work(Run::File(missing)).signed(std::slice::from_ref(&agent.id), &fleet.trust.operator));
     assert_eq!(problem.unwrap_err().code, "blob-missing");
     // A server that turned, or a disk: other bytes under the digest.
     let file = put(&fleet, &folder.join("made"), "f", b"right");
@@ -288,7 +290,7 @@ fn a_planted_staged_file_and_a_crash_leave_nothing_behind() {
     let file = RunFile { timeout_s: Some(600), ..put(&fleet, &folder, "f", &content) };
     fs::remove_file(fleet.path("server/blobs").join(file.content.hex())).unwrap();
     fs::write(fleet.path("server/blobs").join(file.content.hex()), &content[..4 * 1024 * 1024]).unwrap();
-    let request = work(Run::File(file)).signed(&[agent.id.clone()], &fleet.trust.operator);
+    let request = work(Run::File(file)).signed(std::slice::from_ref(&agent.id), &fleet.trust.operator);
     let invocation = fleet.api.create(&request).unwrap().id;
     let staged = orderly_tests::wait::until("a staged file", SOON, || {
         let names = names(&folder);
@@ -314,7 +316,7 @@ fn a_stop_and_a_time_out_in_the_middle_leave_nothing_behind() {
     let half = |name: &str, timeout_s| {
         let file = RunFile { timeout_s: Some(timeout_s), ..put(&fleet, &folder.join(name), "f", &content) };
         fs::write(fleet.path("server/blobs").join(file.content.hex()), &content[..512 * 1024]).unwrap();
-        let request = work(Run::File(file)).signed(&[agent.id.clone()], &fleet.trust.operator);
+        let request = work(Run::File(file)).signed(std::slice::from_ref(&agent.id), &fleet.trust.operator);
         let invocation = fleet.api.create(&request).unwrap().id;
         let place = folder.join(name);
         orderly_tests::wait::until("a staged file", SOON, || (!names(&place).is_empty()).then_some(()));

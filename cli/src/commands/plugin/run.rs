@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::grant::{Change, apply, change};
 use super::sandbox::{Ask, Sandbox, in_words, limits};
-use crate::args::{key_value, seconds_u32};
+use crate::args::{key_value, timeout};
 use crate::context::Context;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
 use crate::output::{Printer, Tone, now_ms};
@@ -39,7 +39,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "KIND[=VALUE]", value_parser = change)]
     deny: Vec<Change>,
     /// How long it may run; what the manifest says where absent
-    #[arg(long, value_name = "SPAN", value_parser = seconds_u32)]
+    #[arg(long, value_name = "SPAN", value_parser = timeout)]
     timeout: Option<u32>,
     /// Refuse to run where the kernel lacks a part of the sandbox
     #[arg(long)]
@@ -150,14 +150,12 @@ impl OutputSink for Sink<'_> {
     }
 
     fn progress(&mut self, done: u32, total: u32, message: &str) {
-        let text = format!("progress {done}/{total} {}", crate::output::printable(message));
-        self.printer.remark(&self.printer.paint_error(&text, Tone::Dim));
+        self.printer.remark_toned(Tone::Dim, &format!("progress {done}/{total} {message}"), "");
     }
 
     fn used(&mut self, capability: &str) {
         if self.trace {
-            let text = format!("use {}", crate::output::printable(capability));
-            self.printer.remark(&self.printer.paint_error(&text, Tone::Dim));
+            self.printer.remark_toned(Tone::Dim, &format!("use {capability}"), "");
         }
     }
 }

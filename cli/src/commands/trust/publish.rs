@@ -15,7 +15,7 @@ use super::init::KEYRING_TTL_MS;
 use crate::args::seconds;
 use crate::context::Context;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
-use crate::output::now_ms;
+use crate::output::{Tone, now_ms};
 
 /// Options of `trust publish`.
 #[derive(Debug, Args)]
@@ -166,6 +166,9 @@ pub(crate) async fn publish(context: &Context, changes: &Changes) -> Result<(Ver
         .map_err(|failure| failure.hint(format!("is `{}` the root key of this fleet?", changes.root_key)))?;
     let _: TrustView = client.send_bytes(Method::PUT, "/v1/trust/keyring", "application/json", bytes).await?;
     context.trust.keep(&verified)?;
+    for warning in out_of_reach(&verified) {
+        context.printer.remark_toned(Tone::Attention, "warning", &format!(": {warning}"));
+    }
     Ok((verified, theirs.dispatch))
 }
 
@@ -209,6 +212,20 @@ fn next_keyring(base: &Keyring, dispatch: &PublicKey, changes: &Changes) -> Resu
     drop_unused(&mut keyring);
     keyring.validate().or_usage(|| "the keyring would not be sound".to_owned())?;
     Ok(keyring)
+}
+
+/// Tiers that need more operators than there are: it may be meant so, and it must not come unseen.
+fn out_of_reach(keyring: &Keyring) -> Vec<String> {
+    let holders = keyring.role(Role::Operator).keys.len();
+    let needs = Tier::ALL.into_iter().filter_map(|tier| match keyring.requirement(tier) {
+        Requirement::Operators(needed) if usize::from(needed) > holders => Some((tier, needed)),
+        _ => None,
+    });
+    needs
+        .map(|(tier, needed)| {
+            format!("nobody can have `{tier}` run: it needs {needed} operator(s), the keyring has {holders}")
+        })
+        .collect()
 }
 
 fn give(keyring: &mut Keyring, role: Role, name: &str, key: &PublicKey) {

@@ -80,7 +80,16 @@ fn verdict(context: &Context, checked: &Checked, complete: bool) -> Outcome {
     if checked.holds(complete) {
         return Ok(Exit::Success);
     }
-    Err(Failure::not_verified(format!("the evidence of `{}` is not right", checked.invocation)))
+    if checked.holds(false) {
+        return Err(Failure::not_verified(format!("the evidence of `{}` is not complete", checked.invocation))
+            .hint("without `--complete` what is missing is no failure"));
+    }
+    let failure = Failure::not_verified(format!("the evidence of `{}` is not right", checked.invocation));
+    Err(match checked.lacking {
+        None => failure,
+        // Keys that were taken out since signed nothing for the keyring of today.
+        Some(_) => failure.hint("were keys taken out since? `--keyring FILE` takes the keyring of the order's time"),
+    })
 }
 
 fn show(printer: &Printer, checked: &Checked) {
@@ -88,7 +97,7 @@ fn show(printer: &Printer, checked: &Checked) {
     printer.line(&format!("order      {}", checked.order));
     printer.line(&format!("signed by  {}", checked.signers.join(", ")));
     if let Some(lacking) = &checked.lacking {
-        printer.line(&format!("too few     {lacking}; no honest instance runs it"));
+        printer.line(&format!("too few     {lacking}; under this keyring no honest instance runs it"));
     }
     let (targets, _) = word(&checked.targets);
     printer.line(&format!("targets    {targets}"));
@@ -105,8 +114,16 @@ fn show(printer: &Printer, checked: &Checked) {
     });
     printer.table(&["instance", "status", "receipt", "output", "report"], rows.collect());
     let (proven, all) = (checked.proven(), checked.lines.len());
-    let verdict = if checked.holds(false) { "verified" } else { "NOT verified" };
-    printer.line(&format!("{verdict}: {proven} of {all} target(s) have a receipt that is right"));
+    printer.line(&format!("{}: {proven} of {all} target(s) have a receipt that is right", summary(checked)));
+}
+
+/// The verdict in a word: "verified" is said only of what is all there.
+fn summary(checked: &Checked) -> &'static str {
+    match (checked.holds(false), checked.proven() == checked.lines.len()) {
+        (false, _) => "NOT verified",
+        (true, true) => "verified",
+        (true, false) => "nothing is wrong, not all is here",
+    }
 }
 
 fn word(proof: &Proof) -> (String, Tone) {

@@ -79,3 +79,13 @@ fn additions_and_policies_are_read() {
         assert!(policy(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_policy_that_no_operators_can_meet_is_told() {
+    assert!(out_of_reach(&next_keyring(&base(), &key(9), &Changes::default()).unwrap()).is_empty());
+    let more = Changes { policy: vec![(Tier::NativeRoot, Requirement::Operators(2))], ..Changes::default() };
+    let told = out_of_reach(&next_keyring(&base(), &key(9), &more).unwrap());
+    assert_eq!(told, ["nobody can have `native-root` run: it needs 2 operator(s), the keyring has 1"]);
+    let nobody = Changes { remove: vec!["alice".to_owned()], ..Changes::default() };
+    assert!(out_of_reach(&next_keyring(&base(), &key(9), &nobody).unwrap()).len() > 1);
+}
