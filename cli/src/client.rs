@@ -183,17 +183,7 @@ impl Client {
         let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
             return Failure::server(format!("the server `{}` answered {status}", self.server));
         };
-        let mut message = problem.title;
-        if let Some(detail) = problem.detail {
-            message.push_str(": ");
-            message.push_str(&detail);
-        }
-        // The detail tells the first fault; it is not told again where it is the only one.
-        let told = matches!(problem.faults.as_slice(), [one] if message.contains(&one.message));
-        for fault in problem.faults.iter().filter(|_| !told) {
-            message.push_str(&format!("\n  {}: {}", fault.field, fault.message));
-        }
-        message.push_str(&format!(" [{}]", problem.code));
+        let message = told(&problem);
         let mut failure = Failure::server(message);
         if let Some(hint) = problem.hint {
             failure = failure.hint(hint);
@@ -204,6 +194,24 @@ impl Client {
         }
         failure
     }
+}
+
+/// What went wrong, each fault once: a single one is in the detail, several get a line each.
+fn told(problem: &Problem) -> String {
+    let mut message = problem.title.clone();
+    let listed = match problem.faults.as_slice() {
+        [] => false,
+        [one] => problem.detail.as_ref().is_none_or(|detail| !detail.contains(&one.message)),
+        _ => true,
+    };
+    if let Some(detail) = problem.detail.as_ref().filter(|_| !listed) {
+        message.push_str(&format!(": {detail}"));
+    }
+    for fault in problem.faults.iter().filter(|_| listed) {
+        message.push_str(&format!("\n  {}: {}", fault.field, fault.message));
+    }
+    message.push_str(&format!(" [{}]", problem.code));
+    message
 }
 
 async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
@@ -234,6 +242,25 @@ pub(crate) fn encode(value: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn a_fault_is_told_once() {
+        let problem = |faults: &[(&str, &str)], detail: &str| -> Problem {
+            let faults: Vec<_> = faults
+                .iter()
+                .map(|(field, message)| serde_json::json!({ "field": field, "message": message }))
+                .collect();
+            serde_json::from_value(serde_json::json!({
+                "type": "urn:orderly:problem:x", "status": 422, "code": "x", "title": "no", "detail": detail,
+                "faults": faults, "request_id": "r",
+            }))
+            .unwrap()
+        };
+        assert_eq!(told(&problem(&[], "why")), "no: why [x]");
+        assert_eq!(told(&problem(&[("cwd", "is bad")], "`cwd` is bad")), "no: `cwd` is bad [x]");
+        let two = [("cwd", "is bad"), ("user", "is worse")];
+        assert_eq!(told(&problem(&two, "`cwd` is bad; `user` is worse")), "no\n  cwd: is bad\n  user: is worse [x]");
+    }
 
     #[test]
     fn values_cannot_leave_their_place_in_a_url() {

@@ -10,6 +10,7 @@ use orderly_signing::sign::sign_statement;
 use orderly_signing::statement::{Build, Predicate};
 use serde::Serialize;
 
+use crate::component;
 use crate::context::Context;
 use crate::error::{Exit, OrFail as _, Outcome};
 use crate::source::Source;
@@ -49,6 +50,8 @@ impl Sign {
     /// Signs and packs.
     pub(super) fn run(self, context: &Context) -> Outcome {
         let source = Source::read(&self.plugin, self.manifest.as_deref())?;
+        // A signature on what no instance can run helps nobody.
+        component::imports(&source.component).or_usage(|| "the component cannot be read".to_owned())?;
         let key = context.keys.secret(&self.key)?;
         let (name, version) = (source.manifest.name.to_string(), source.manifest.version.to_string());
         let predicate = Predicate {
