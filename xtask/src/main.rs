@@ -34,6 +34,10 @@ cargo xtask TASK
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words.iter().any(|word| matches!(*word, "help" | "--help" | "-h")) {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
     let result = match words.as_slice() {
         ["demo"] => task(|root| demo::run(root, false)),
         ["demo", "--once"] => task(|root| demo::run(root, true)),
@@ -42,10 +46,6 @@ fn main() -> ExitCode {
         ["guests"] => task(build_guests),
         ["bench", name] => task(|root| bench::run(root, name, false)),
         ["bench", name, "--dev"] | ["bench", "--dev", name] => task(|root| bench::run(root, name, true)),
-        ["help" | "--help" | "-h"] => {
-            println!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
         _ => {
             eprintln!("{HELP}");
             return ExitCode::from(2);
