@@ -88,7 +88,11 @@ impl TransferError {
         match self {
             Self::Connect(error) => !matches!(error, ConnectError::WrongCa { .. }),
             Self::Request(RequestError::Refused { status, .. }) => {
-                status.is_server_error() || matches!(*status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
+                status.is_server_error()
+                    || matches!(
+                        *status,
+                        StatusCode::CONFLICT | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+                    )
             }
             Self::Request(_) | Self::Stalled | Self::Ended => true,
             _ => false,

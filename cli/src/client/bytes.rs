@@ -50,7 +50,8 @@ impl Client {
         }
         let body = response.bytes().await.unwrap_or_default();
         let failure = self.refused(status, &body);
-        let passes = status == StatusCode::CONFLICT || status == StatusCode::SERVICE_UNAVAILABLE;
+        let passes =
+            [StatusCode::CONFLICT, StatusCode::REQUEST_TIMEOUT, StatusCode::SERVICE_UNAVAILABLE].contains(&status);
         Err(if passes { Broken::Cut(failure) } else { Broken::Refused(failure) })
     }
 }
