@@ -46,6 +46,17 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// The database file is damaged.
+    #[error(
+        "the database `{path}` is damaged ({found}): put a copy from before in its place, with no `-wal` and `-shm` file beside it, or \
+         save what can be read with `sqlite3 {path} .recover`"
+    )]
+    Damaged {
+        /// Which file.
+        path: String,
+        /// What the database says.
+        found: String,
+    },
     /// A row holds what this version did not write.
     #[error("a row of `{table}` holds `{value}`, which this version cannot read")]
     Row {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use sqlx::Pool;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::mpsc;
@@ -41,11 +42,15 @@ const READERS: u32 = 4;
 /// After a checkpoint the log file is cut to this many bytes.
 const LOG_KEPT_BYTES: &str = "67108864";
 
+/// The largest file that is looked through at each start, in bytes: what that takes must not be felt.
+const CHECKED_MAX_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Opens the database file and starts the writer.
 pub(super) async fn open(data_dir: &Path, jobs: mpsc::Receiver<Job>, phase: &Phase) -> Result<Reader, StoreError> {
     let lock = lock(&data_dir.join("store.lock"))?;
+    let path = data_dir.join("store.sqlite3");
     let options = SqliteConnectOptions::new()
-        .filename(data_dir.join("store.sqlite3"))
+        .filename(&path)
         .busy_timeout(Duration::from_secs(10))
         .foreign_keys(false)
         .pragma("journal_size_limit", LOG_KEPT_BYTES);
@@ -63,7 +68,9 @@ pub(super) async fn open(data_dir: &Path, jobs: mpsc::Receiver<Job>, phase: &Pha
         .max_lifetime(None)
         .test_before_acquire(false)
         .connect_with(writing)
-        .await?;
+        .await
+        .map_err(|error| damage(&path, error))?;
+    check(&path, &write).await?;
     body::migrate(
         &write,
         &[
@@ -84,6 +91,32 @@ pub(super) async fn open(data_dir: &Path, jobs: mpsc::Receiver<Job>, phase: &Pha
     let lock: Arc<dyn Any + Send + Sync> = Arc::new(lock);
     body::start_writer(write, jobs, Arc::clone(&lock), phase);
     Ok(Reader::new(read, lock))
+}
+
+/// Refuses a file whose pages do not fit together, before anything is read from it or written into it.
+async fn check(path: &Path, pool: &Pool<Db>) -> Result<(), StoreError> {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() > CHECKED_MAX_BYTES) {
+        return Ok(());
+    }
+    let found: Result<String, sqlx::Error> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(pool).await;
+    match found {
+        Ok(found) if found == "ok" => Ok(()),
+        Ok(found) => Err(damaged(path, found)),
+        Err(error) => Err(damage(path, error)),
+    }
+}
+
+/// The error where a file is damaged (SQLITE_CORRUPT) or no database (SQLITE_NOTADB), in any of their extended forms.
+fn damage(path: &Path, error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i32>().ok());
+    match code.map(|code| code & 0xff) {
+        Some(11 | 26) => damaged(path, error.to_string()),
+        _ => error.into(),
+    }
+}
+
+fn damaged(path: &Path, found: String) -> StoreError {
+    StoreError::Damaged { path: path.display().to_string(), found }
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {
