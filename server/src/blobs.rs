@@ -89,11 +89,24 @@ impl Blobs {
     /// Where the disk or the store fails.
     pub async fn put(&self, bytes: Bytes) -> Result<Digest, BlobError> {
         let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        let _placing = self.placing.lock().await;
-        let folder = self.folder.clone();
-        let digest = blocking(&self.folder, move || write(&folder, &bytes)).await?;
-        self.store.add_blob(digest, length, clock::now_ms()).await?;
-        Ok(digest)
+        let blobs = self.clone();
+        let placed = async move {
+            let _placing = blobs.placing.lock().await;
+            let folder = blobs.folder.clone();
+            let digest = blocking(&blobs.folder, move || write(&folder, &bytes)).await?;
+            blobs.store.add_blob(digest, length, clock::now_ms()).await?;
+            Ok(digest)
+        };
+        self.to_its_end(placed).await
+    }
+
+    /// Does work that must not end in its middle because whoever asked for it went away: between a file's name and its row.
+    async fn to_its_end<T: Send + 'static, E: From<BlobError> + Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E> {
+        let done = tokio::spawn(work).await;
+        done.map_err(|error| BlobError::file(&self.folder)(std::io::Error::other(error)))?
     }
 
     /// The size of a blob and its bytes from `offset` on, or `None` where there is none.
@@ -152,7 +165,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
 ) -> Result<T, BlobError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| BlobError::File { path: path.to_owned(), source: std::io::Error::other(error) })?
+    done.map_err(|error| BlobError::file(path)(std::io::Error::other(error)))?
 }
 
 /// Brings a folder's names to the disk.

@@ -46,8 +46,10 @@ pub(super) fn refused(error: UploadError) -> ApiError {
             "the body is longer than was announced",
             "say the file's size as `bytes`",
         ),
+        UploadError::Ended => return super::files::ended().detail(error.to_string()),
+        // Not the request's fault: whoever sends goes on from where it broke off.
         UploadError::Cut(_) => {
-            (StatusCode::BAD_REQUEST, "upload-cut", "the body broke off", "go on with another request")
+            (StatusCode::REQUEST_TIMEOUT, "upload-cut", "the body broke off", "go on with another request")
         }
         UploadError::Digest { .. } => (
             StatusCode::UNPROCESSABLE_ENTITY,

@@ -27,6 +27,12 @@ use crate::store::StoreError;
 use crate::store::row::{CommandFilter, CommandRow, DeleteOutcome, NewCommand, NewVersion, VersionOutcome};
 use crate::{clock, view};
 
+/// Versions of one command, at most: each is kept whole until the command is deleted.
+const VERSIONS_MAX: u32 = 1000;
+
+/// Commands that are kept, at most.
+const COMMANDS_MAX: i64 = 50_000;
+
 /// Lists commands in their newest versions, by the order in which they were made.
 #[utoipa::path(get, path = "/v1/commands", tag = "commands", params(
         ("prefix" = Option<String>, Query, description = "the name begins with this; capitals count"),
@@ -46,6 +52,12 @@ pub(crate) async fn list(
         query.kind.as_deref().map(str::parse::<CommandType>).transpose().map_err(|error| {
             ApiError::bad_request("type", "`type` is no type of commands").detail(error.to_string())
         })?;
+    for (field, text) in [("prefix", &query.prefix), ("contains", &query.contains)] {
+        // PostgreSQL's texts hold no NUL.
+        if text.as_ref().is_some_and(|text| text.contains('\0')) {
+            return Err(ApiError::bad_request("query", format!("`{field}` holds a NUL, which no name does")));
+        }
+    }
     let filter = CommandFilter {
         prefix: query.prefix,
         contains: query.contains,
@@ -121,6 +133,11 @@ pub(crate) async fn change(
     if next.version == now.version && !retagged {
         return Ok(axum::Json(detail(&api, &id, None).await?));
     }
+    if now.version >= VERSIONS_MAX {
+        return Err(ApiError::conflict("command-versions", format!("a command has at most {VERSIONS_MAX} versions"))
+            .detail(format!("`{id}` has {}", now.version))
+            .hint(format!("go on with a copy: `orderly command clone {id}`")));
+    }
     let new = version(&permit, &next.command, request.tags)?;
     match api.store.change_command(&id, row.newest, new).await? {
         VersionOutcome::Stored(_) => Ok(axum::Json(detail(&api, &id, None).await?)),
@@ -175,6 +192,7 @@ pub(crate) async fn versions(
 #[utoipa::path(delete, path = "/v1/commands/{id}", tag = "commands", params(("id" = String, Path,)),
     responses((status = NO_CONTENT)))]
 pub(crate) async fn delete(_permit: Permit, api: State, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    known_form(&id)?;
     match api.store.delete_command(&id).await? {
         DeleteOutcome::Deleted => Ok(StatusCode::NO_CONTENT),
         DeleteOutcome::Unknown => Err(ApiError::unknown("command", id.escape_debug())),
@@ -188,6 +206,11 @@ pub(crate) async fn delete(_permit: Permit, api: State, Path(id): Path<String>) 
                 .hint("wait for their end, or stop them with `orderly invocation stop`"))
         }
     }
+}
+
+/// What has not the form of an id is the id of nothing.
+fn known_form(id: &str) -> Result<(), ApiError> {
+    id.parse::<CommandId>().map(drop).map_err(|_| ApiError::unknown("command", id.escape_debug()))
 }
 
 fn new_id() -> Result<CommandId, ApiError> {
@@ -219,7 +242,10 @@ async fn add(
     let uid = stored.id.to_string();
     let first = version(permit, &stored.command, Some(tags))?;
     let kind = stored.command.kind().to_string();
-    api.store.add_command(NewCommand { uid: uid.clone(), kind, first }).await?;
+    if !api.store.add_command(NewCommand { uid: uid.clone(), kind, first }, COMMANDS_MAX).await? {
+        return Err(ApiError::conflict("commands-full", format!("at most {COMMANDS_MAX} commands are kept"))
+            .hint("delete those that nobody runs any more with `orderly command delete`"));
+    }
     detail(api, &uid, None).await
 }
 
@@ -259,6 +285,7 @@ pub(super) fn stored(row: &CommandRow, draft: &CommandDraft) -> Result<StoredCom
 
 /// A command's row in a version, and what it says there.
 pub(super) async fn read(api: &Api, id: &str, version: Option<u32>) -> Result<(CommandRow, CommandDraft), ApiError> {
+    known_form(id)?;
     let number = version.map(|version| i32::try_from(version).unwrap_or(i32::MAX));
     let Some((row, draft)) = api.store.command(id, number).await? else {
         return Err(match version {

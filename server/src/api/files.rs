@@ -1,7 +1,9 @@
 //! Files that instances send, and people fetch.
 //!
 //! An instance sends what an order collects under the order's digest, and only while its own task of that order is open and
-//! within the order's size. Where it broke off it asks how far it came. People fetch it by the task.
+//! within the order's size and time. Where it broke off it asks how far it came. People fetch it by the task.
+
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -23,6 +25,9 @@ use super::problem::ApiError;
 use super::{Api, PeerConnection, State, tasks};
 use crate::blobs::upload::Part;
 use crate::store::row::{InstanceKey, InvocationKey};
+
+/// How much longer than its order's time-out an upload may take.
+const LATE: Duration = Duration::from_secs(60);
 
 /// A task that may send a file.
 struct Sender {
@@ -92,7 +97,7 @@ pub(crate) async fn put(
         return Ok(axum::Json(before));
     }
     if !sender.open {
-        return Err(ApiError::new(StatusCode::GONE, "task-ended", "the task has ended, nothing more is taken for it"));
+        return Err(ended());
     }
     if piece.bytes > sender.action.max_bytes {
         return Err(ApiError::new(
@@ -104,10 +109,16 @@ pub(crate) async fn put(
     }
     let part = Part::File(sender.order, sender.instance);
     let body = request.into_body().into_data_stream();
-    let whole = api.blobs.take(&part, piece.bytes, piece.offset, body).await.map_err(refused)?;
-    let bytes = whole.bytes;
-    let digest = api.blobs.place_file(whole, sender.invocation, sender.instance).await.map_err(refused)?;
-    Ok(axum::Json(Received { bytes, digest: Some(digest) }))
+    let time = Duration::from_secs(u64::from(sender.action.timeout_s)) + LATE;
+    let whole = tokio::time::timeout(time, api.blobs.take(&part, piece.bytes, piece.offset, body)).await;
+    let whole = whole.map_err(|_| ended().detail("the order's time is over"))?.map_err(refused)?;
+    let file = api.blobs.place_file(whole, sender.invocation, sender.instance).await.map_err(refused)?;
+    Ok(axum::Json(Received { bytes: u64::try_from(file.bytes).unwrap_or(0), digest: Some(file.digest) }))
+}
+
+/// The answer to a file for which it is too late.
+pub(super) fn ended() -> ApiError {
+    ApiError::new(StatusCode::GONE, "task-ended", "the task has ended, nothing more is taken for it")
 }
 
 /// The file that a task collected. `Range: bytes=N-` asks for the rest of it.

@@ -139,3 +139,63 @@ async fn a_blob_that_nothing_needs_is_removed_after_a_day_and_one_that_is_wanted
     assert!(!blobs.store.touch_blob(idle, 4, now).await.unwrap());
     phase.end().await;
 }
+
+#[tokio::test]
+async fn an_upload_of_another_size_begins_anew_at_its_first_byte() {
+    let (dir, phase, blobs) = blobs().await;
+    let digest = Digest::of(b"12345");
+    let part = Part::Blob(digest);
+    let cut = blobs.take(&part, 10, 0, body(b"abcdef", true)).await;
+    assert!(matches!(cut, Err(UploadError::Cut(6))));
+    let refused = blobs.take(&part, 5, 2, body(b"345", false)).await;
+    assert!(matches!(refused, Err(UploadError::Offset { have: 0, offset: 2 })));
+    let whole = blobs.take(&part, 5, 0, body(b"12345", false)).await.unwrap();
+    blobs.place_blob(whole, &digest).await.unwrap();
+    assert_eq!((parts(&dir), read(&blobs, &digest, 0).await.unwrap()), (0, b"12345".to_vec()));
+    phase.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_while_its_file_gets_its_name_leaves_no_file_without_a_row() {
+    let (dir, phase, blobs) = blobs().await;
+    let digest = Digest::of(b"12345");
+    let whole = blobs.take(&Part::Blob(digest), 5, 0, body(b"12345", false)).await.unwrap();
+    tokio::select! {
+        biased;
+        _ = blobs.place_blob(whole, &digest) => panic!("it was placed at once"),
+        () = std::future::ready(()) => {}
+    }
+    let bytes = crate::tests::until("its row", async || blobs.store.blob(&digest).await.unwrap()).await;
+    assert_eq!((bytes, parts(&dir), read(&blobs, &digest, 0).await.unwrap()), (5, 0, b"12345".to_vec()));
+    phase.end().await;
+}
+
+#[tokio::test]
+async fn a_file_for_a_task_that_is_not_open_is_thrown_away() {
+    let (dir, phase, blobs) = blobs().await;
+    let whole = blobs.take(&Part::File(Digest::ZERO, 1), 5, 0, body(b"12345", false)).await.unwrap();
+    assert!(matches!(blobs.place_file(whole, 1, 1).await, Err(UploadError::Ended)));
+    assert_eq!((parts(&dir), fs::read_dir(dir.path().join("blobs/collected")).unwrap().count()), (0, 0));
+    phase.end().await;
+}
+
+#[tokio::test]
+async fn what_crashes_leave_without_a_row_does_not_fill_the_disk() {
+    let (dir, phase, blobs) = blobs().await;
+    let (now, hour) = (clock::now_ms(), 60 * 60 * 1000);
+    let wanted = blobs.put(Bytes::from_static(b"wanted")).await.unwrap();
+    let folder = dir.path().join("blobs");
+    let orphan = Digest::of(b"orphan").hex();
+    let left = [folder.join(&orphan), folder.join("collected").join(&orphan), folder.join(format!("{orphan}.0.new"))];
+    for path in &left {
+        fs::write(path, b"orphan").unwrap();
+    }
+    let there = || left.iter().filter(|path| path.exists()).count();
+    assert!(blobs.store.touch_blob(wanted, 6, now + 23 * hour).await.unwrap());
+    blobs.sweep(now + 23 * hour).await.unwrap();
+    assert_eq!(there(), 3, "somebody may be about to give it a row");
+    blobs.sweep(now + 25 * hour).await.unwrap();
+    assert_eq!(there(), 0);
+    assert_eq!(read(&blobs, &wanted, 0).await.unwrap(), b"wanted");
+    phase.end().await;
+}

@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::{BlobError, Blobs, blocking, sync};
 use crate::clock;
 use crate::store::StoreError;
-use crate::store::row::{FileRow, InstanceKey, InvocationKey};
+use crate::store::row::{Content, FileRow, InstanceKey, InvocationKey};
 
 /// Bytes that are gathered before they are written.
 const BUFFER: usize = 128 * 1024;
@@ -83,6 +83,9 @@ pub enum UploadError {
     /// The body is longer than was said.
     #[error("the body goes on behind the {0} bytes that were announced")]
     TooMany(u64),
+    /// The task that it is for has ended meanwhile.
+    #[error("the task ended before the file was whole; what came is thrown away")]
+    Ended,
     /// The sender went away; what came is kept.
     #[error("the body broke off, {0} bytes of the file are kept")]
     Cut(u64),
@@ -217,10 +220,14 @@ impl Blobs {
             let failed = |source| BlobError::File { path: at.clone(), source };
             let file = OpenOptions::new().read(true).append(true).create(true).open(&at).map_err(failed)?;
             let have = file.metadata().map_err(failed)?.len();
-            // Of another size than was said before: begun anew.
-            if have > bytes {
+            // Of another size than was said before: begun anew, from its first byte.
+            let have = if have > bytes {
                 file.set_len(0).map_err(failed)?;
-            } else if have != offset {
+                0
+            } else {
+                have
+            };
+            if have != offset {
                 return Ok(Err(UploadError::Offset { have, offset }));
             }
             let writer =
@@ -268,27 +275,41 @@ impl Blobs {
             return Err(UploadError::Digest { wanted: *wanted, found: whole.digest });
         }
         let (digest, bytes) = (whole.digest, signed(whole.bytes));
-        let _placing = self.placing.lock().await;
-        self.rename(whole, self.folder.clone()).await?;
-        self.store.add_blob(digest, bytes, clock::now_ms()).await?;
-        Ok(())
+        let blobs = self.clone();
+        let placed = async move {
+            let _placing = blobs.placing.lock().await;
+            blobs.rename(whole, blobs.folder.clone()).await?;
+            blobs.store.add_blob(digest, bytes, clock::now_ms()).await?;
+            Ok(())
+        };
+        self.to_its_end(placed).await
     }
 
-    /// Ties a whole upload to the task of which it is.
+    /// Ties a whole upload to the task of which it is; where the task has a file, that one stays. Answers the file that counts.
     ///
     /// # Errors
-    /// Where disk or store fail.
+    /// The task has ended (then the upload is removed), or disk or store fail.
     pub async fn place_file(
         &self,
         whole: Whole,
         invocation: InvocationKey,
         instance: InstanceKey,
-    ) -> Result<Digest, UploadError> {
+    ) -> Result<FileRow, UploadError> {
         let file = FileRow { digest: whole.digest, bytes: signed(whole.bytes) };
-        let _placing = self.placing.lock().await;
-        self.rename(whole, self.folder.join("collected")).await?;
-        self.store.add_file(invocation, instance, file, clock::now_ms()).await?;
-        Ok(file.digest)
+        let blobs = self.clone();
+        let placed = async move {
+            let _placing = blobs.placing.lock().await;
+            let folder = blobs.folder.join("collected");
+            blobs.rename(whole, folder.clone()).await?;
+            if blobs.store.add_file(invocation, instance, file, clock::now_ms()).await? {
+                return Ok(file);
+            }
+            if blobs.store.known(Content::Collected, &[file.digest]).await?.is_empty() {
+                let _ = fs::remove_file(folder.join(file.digest.hex()));
+            }
+            blobs.store.file(invocation, instance).await?.ok_or(UploadError::Ended)
+        };
+        self.to_its_end(placed).await
     }
 
     async fn rename(&self, whole: Whole, folder: PathBuf) -> Result<(), BlobError> {

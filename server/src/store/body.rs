@@ -175,7 +175,7 @@ async fn apply(conn: &mut Conn, change: &Change) -> Result<Answer, StoreError> {
             files::add_file(conn, *invocation, *instance, file, *created_ms).await
         }
         Change::Sweep { blobs_ms, files_ms } => files::sweep(conn, *blobs_ms, *files_ms).await,
-        Change::AddCommand(new) => command::add(conn, new).await,
+        Change::AddCommand { new, most } => command::add(conn, new, *most).await,
         Change::ChangeCommand { uid, from, new } => command::change(conn, uid, *from, new).await,
         Change::DeleteCommand(uid) => command::delete(conn, uid).await,
         Change::AddGroup(row) => group::add(conn, row).await,

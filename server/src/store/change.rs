@@ -66,7 +66,7 @@ pub enum Change {
         /// Now.
         now_ms: i64,
     },
-    /// Ties a collected file to its task, unless one is.
+    /// Ties a collected file to its task, unless that has ended or has one.
     AddFile {
         /// The invocation.
         invocation: InvocationKey,
@@ -84,8 +84,13 @@ pub enum Change {
         /// Files that were collected before this go.
         files_ms: i64,
     },
-    /// Stores a command with its first version.
-    AddCommand(Box<NewCommand>),
+    /// Stores a command with its first version, where there is room.
+    AddCommand {
+        /// The command.
+        new: Box<NewCommand>,
+        /// How many there may be in all.
+        most: i64,
+    },
     /// Stores the next version of a command.
     ChangeCommand {
         /// The command's public id.

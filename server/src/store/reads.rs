@@ -1,15 +1,15 @@
 //! The reads, one method for each question.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use orderly_model::task::TaskStatus;
 use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
 use crate::store::row::{
-    ActivationRow, Collecting, CommandFilter, CommandKey, CommandRow, Delivery, FileRow, GroupRow, InstanceKey,
-    InstanceRow, InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead, OrderKey, PluginDocuments, PluginRow,
-    ResultRow, TaskRow, TokenRow, VersionRow,
+    ActivationRow, Collecting, CommandFilter, CommandKey, CommandRow, Content, Delivery, FileRow, GroupRow,
+    InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead, OrderKey,
+    PluginDocuments, PluginRow, ResultRow, TaskRow, TokenRow, VersionRow,
 };
 use crate::store::{Store, StoreError, on_engine};
 
@@ -205,6 +205,11 @@ impl Store {
     /// Bytes of all blobs and collected files, each content once.
     pub async fn stored_bytes(&self) -> Result<i64, StoreError> {
         on_engine!(self, reader => reader.stored_bytes().await)
+    }
+
+    /// Those of `digests` that have a row where such contents lie.
+    pub async fn known(&self, content: Content, digests: &[Digest]) -> Result<HashSet<Digest>, StoreError> {
+        on_engine!(self, reader => reader.known(content, digests).await)
     }
 
     /// What an instance sent for an invocation.

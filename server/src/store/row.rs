@@ -241,6 +241,15 @@ pub struct Collecting {
     pub status: TaskStatus,
 }
 
+/// Where a content lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// In the blob directory.
+    Blob,
+    /// Among the collected files.
+    Collected,
+}
+
 /// Contents that nothing refers to any more.
 #[derive(Debug, Clone, Default)]
 pub struct Swept {

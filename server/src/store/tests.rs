@@ -47,6 +47,7 @@ async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {
     cases::tasks::a_batch_over_many_invocations(open("batch").await).await;
     cases::tasks::the_instance_overrules_the_deadline(open("deadline").await).await;
     cases::tasks::stop(open("stop").await).await;
+    cases::tasks::a_file_comes_only_while_its_task_is_open(open("files").await).await;
     cases::a_failing_change_harms_no_other(open("failing").await).await;
     machine::counters_agree_with_rows(open("counters").await).await;
 }
@@ -133,4 +134,28 @@ async fn a_second_server_is_kept_out_and_what_was_committed_is_there_again() {
     drop(store);
     let store = Store::open_lite(directory.path(), &Phase::new("third")).await.unwrap();
     assert_eq!(store.tokens().await.unwrap(), vec![cases::token("k-1", 1)]);
+}
+
+#[tokio::test]
+async fn a_file_with_flipped_bytes_is_refused_at_the_start() {
+    use sqlx::Connection as _;
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("store.sqlite3");
+    let phase = Phase::new("first");
+    let store = Store::open_lite(directory.path(), &phase).await.unwrap();
+    store.add_token(cases::token("k-1", 1)).await.unwrap();
+    phase.end().await;
+    drop(store);
+    // So that the log does not mend what is flipped in the file.
+    let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    for byte in bytes.iter_mut().skip(8192) {
+        *byte ^= 0xff;
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let opened = Store::open_lite(directory.path(), &Phase::new("second")).await;
+    let Err(error @ StoreError::Damaged { .. }) = opened else { panic!("{opened:?}") };
+    assert!(error.to_string().contains("is damaged") && error.to_string().contains(".recover"), "{error}");
 }

@@ -105,15 +105,15 @@ impl Store {
         self.found(Change::TouchBlob { digest, bytes, now_ms }).await
     }
 
-    /// Ties a collected file to its task; the first one stays.
+    /// Ties a collected file to its task; false where the task has ended or has one, which stays.
     pub async fn add_file(
         &self,
         invocation: InvocationKey,
         instance: InstanceKey,
         file: FileRow,
         created_ms: i64,
-    ) -> Result<(), StoreError> {
-        self.change(Change::AddFile { invocation, instance, file, created_ms }).await.map(|_| ())
+    ) -> Result<bool, StoreError> {
+        self.found(Change::AddFile { invocation, instance, file, created_ms }).await
     }
 
     /// Forgets blobs that nothing has needed since `blobs_ms` and files that were collected before `files_ms`, and answers the
@@ -125,9 +125,9 @@ impl Store {
         }
     }
 
-    /// Stores a command with its first version.
-    pub async fn add_command(&self, new: NewCommand) -> Result<(), StoreError> {
-        self.change(Change::AddCommand(Box::new(new))).await.map(|_| ())
+    /// Stores a command with its first version; false where there are `most` or more already.
+    pub async fn add_command(&self, new: NewCommand, most: i64) -> Result<bool, StoreError> {
+        self.found(Change::AddCommand { new: Box::new(new), most }).await
     }
 
     /// Stores the next version of a command, where it is still at version `from`.

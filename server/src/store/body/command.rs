@@ -14,20 +14,23 @@ use crate::store::row::{
     VersionRow,
 };
 
-pub(super) async fn add(conn: &mut Conn, new: &NewCommand) -> Result<Answer, StoreError> {
-    let (key,): (CommandKey,) = sqlx::query_as::<Db, _>(
-        "INSERT INTO commands (uid, name, kind, version, created_ms, created_by) VALUES ($1, $2, $3, 1, $4, $5) \
-         RETURNING id",
+/// Stores a command where there are fewer than `most`. Servers that share a database may each add one too many at the same moment.
+pub(super) async fn add(conn: &mut Conn, new: &NewCommand, most: i64) -> Result<Answer, StoreError> {
+    let added: Option<(CommandKey,)> = sqlx::query_as::<Db, _>(
+        "INSERT INTO commands (uid, name, kind, version, created_ms, created_by) SELECT $1, $2, $3, 1, $4, $5 \
+         WHERE (SELECT COUNT(*) FROM commands) < $6 RETURNING id",
     )
     .bind(&new.uid)
     .bind(&new.first.name)
     .bind(&new.kind)
     .bind(new.first.changed_ms)
     .bind(&new.first.changed_by)
-    .fetch_one(&mut *conn)
+    .bind(most)
+    .fetch_optional(&mut *conn)
     .await?;
+    let Some((key,)) = added else { return Ok(Answer::Found(false)) };
     version(conn, key, 1, &new.first).await?;
-    Ok(Answer::Done)
+    Ok(Answer::Found(true))
 }
 
 /// Stores the next version, where the command is still at `from`.

@@ -1,12 +1,16 @@
 //! Blobs as they are used, and files that instances sent.
 
-use orderly_signing::digest::Digest;
-use sqlx::Row as _;
+use std::collections::HashSet;
 
+use orderly_model::task::TaskStatus;
+use orderly_signing::digest::Digest;
+use sqlx::{QueryBuilder, Row as _};
+
+use super::super::CHUNK;
 use super::{Conn, Db, Reader, digest};
 use crate::store::StoreError;
 use crate::store::change::Answer;
-use crate::store::row::{Collecting, FileRow, InstanceKey, InvocationKey, OrderKind, Swept};
+use crate::store::row::{Collecting, Content, FileRow, InstanceKey, InvocationKey, OrderKind, Swept};
 
 /// Says that a blob is wanted now, so that it stays for a while; whether it is there with this size.
 pub(super) async fn touch_blob(conn: &mut Conn, blob: &Digest, bytes: i64, now_ms: i64) -> Result<Answer, StoreError> {
@@ -29,6 +33,7 @@ pub(super) async fn use_blob(conn: &mut Conn, blob: &Digest, invocation: Invocat
     Ok(())
 }
 
+/// Ties a file to its task, where that is open and has none.
 pub(super) async fn add_file(
     conn: &mut Conn,
     invocation: InvocationKey,
@@ -36,8 +41,9 @@ pub(super) async fn add_file(
     file: &FileRow,
     created_ms: i64,
 ) -> Result<Answer, StoreError> {
-    sqlx::query::<Db>(
-        "INSERT INTO files (invocation_id, instance_id, digest, bytes, created_ms) VALUES ($1, $2, $3, $4, $5) \
+    let done = sqlx::query::<Db>(
+        "INSERT INTO files (invocation_id, instance_id, digest, bytes, created_ms) SELECT $1, $2, $3, $4, $5 \
+         WHERE EXISTS (SELECT 1 FROM tasks WHERE invocation_id = $1 AND instance_id = $2 AND status < $6) \
          ON CONFLICT (invocation_id, instance_id) DO NOTHING",
     )
     .bind(invocation)
@@ -45,9 +51,10 @@ pub(super) async fn add_file(
     .bind(&file.digest.as_bytes()[..])
     .bind(file.bytes)
     .bind(created_ms)
+    .bind(i32::try_from(TaskStatus::FIRST_FINAL_CODE).unwrap_or(i32::MAX))
     .execute(conn)
     .await?;
-    Ok(Answer::Done)
+    Ok(Answer::Found(done.rows_affected() > 0))
 }
 
 /// Forgets blobs that nothing has needed since `blobs_ms`, and files that were collected before `files_ms`.
@@ -98,6 +105,31 @@ impl Reader {
         .fetch_one(&self.pool)
         .await?;
         Ok(row.0.unwrap_or(0))
+    }
+
+    /// Those of `digests` that have a row.
+    pub(in crate::store) async fn known(
+        &self,
+        content: Content,
+        digests: &[Digest],
+    ) -> Result<HashSet<Digest>, StoreError> {
+        let table = match content {
+            Content::Blob => "SELECT digest FROM blobs WHERE digest IN (",
+            Content::Collected => "SELECT digest FROM files WHERE digest IN (",
+        };
+        let mut known = HashSet::new();
+        for chunk in digests.chunks(CHUNK) {
+            let mut query = QueryBuilder::<Db>::new(table);
+            let mut list = query.separated(", ");
+            for wanted in chunk {
+                list.push_bind(&wanted.as_bytes()[..]);
+            }
+            query.push(")");
+            for row in query.build().persistent(false).fetch_all(&self.pool).await? {
+                known.insert(digest(row.try_get(0)?)?);
+            }
+        }
+        Ok(known)
     }
 
     /// What an instance sent for an invocation.

@@ -24,7 +24,7 @@ fn version(name: &str, at_ms: i64, tags: Option<&[(&str, &str)]>) -> NewVersion 
 
 async fn add(store: &Store, uid: &str, kind: &str, first: NewVersion) {
     let new = NewCommand { uid: uid.to_owned(), kind: kind.to_owned(), first };
-    store.add_command(new).await.unwrap();
+    assert!(store.add_command(new, 3).await.unwrap());
 }
 
 pub(in crate::store::tests) async fn versions_lists_and_filters(store: Store) {
@@ -74,6 +74,10 @@ pub(in crate::store::tests) async fn versions_lists_and_filters(store: Store) {
     };
     assert_eq!(numbers(i32::MAX).await, [(2, 5), (1, 1)]);
     assert_eq!(numbers(2).await, [(1, 1)]);
+    let new = NewCommand { uid: "c-4".to_owned(), kind: "shell".to_owned(), first: version("one too many", 7, None) };
+    assert!(!store.add_command(new.clone(), 3).await.unwrap());
+    assert!(store.command("c-4", None).await.unwrap().is_none());
+    assert!(store.add_command(new, 4).await.unwrap());
 }
 
 pub(in crate::store::tests) async fn a_command_stays_while_it_runs(store: Store) {

@@ -233,3 +233,22 @@ pub(in crate::store::tests) async fn stop(store: Store) {
         [TaskStatus::Success, TaskStatus::Terminated, TaskStatus::Cancelled].map(|status| row.counts.get(status));
     assert_eq!((counts, row.finished_ms.is_some()), ([1, 2, 1], true));
 }
+
+pub(in crate::store::tests) async fn a_file_comes_only_while_its_task_is_open(store: Store) {
+    let all = instances(&store, 3).await;
+    let (a, b, stranger) = (all[0].0, all[1].0, all[2].0);
+    let new = invocation(1, &all[..2]);
+    let key = store.create(new.clone()).await.unwrap().unwrap().invocation;
+    let file = |content: &[u8]| FileRow { digest: Digest::of(content), bytes: 3 };
+    assert!(store.add_file(key, a, file(b"one"), 5).await.unwrap());
+    assert!(!store.add_file(key, a, file(b"two"), 6).await.unwrap(), "the first one stays");
+    assert!(!store.add_file(key, stranger, file(b"two"), 6).await.unwrap());
+    store.record(vec![fact(&new, b, ended(TaskStatus::Success))]).await.unwrap();
+    assert!(!store.add_file(key, b, file(b"two"), 6).await.unwrap(), "its task has ended");
+    assert_eq!(store.file(key, a).await.unwrap(), Some(file(b"one")));
+    assert_eq!(store.file(key, b).await.unwrap(), None);
+    let digests = [Digest::of(b"one"), Digest::of(b"two")];
+    let known = store.known(Content::Collected, &digests).await.unwrap();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), digests[..1]);
+    assert!(store.known(Content::Blob, &digests).await.unwrap().is_empty());
+}
