@@ -2,6 +2,7 @@
 
 use axum::extract::Path;
 use axum::http::StatusCode;
+use orderly_model::name::GroupName;
 use orderly_model::selector::Selector;
 use orderly_wire::http::Page;
 use orderly_wire::http::group::{CreateGroup, GroupView, ListGroups};
@@ -25,7 +26,12 @@ pub(crate) async fn list(
     Params(query): Params<ListGroups>,
 ) -> Result<axum::Json<Page<GroupView>>, ApiError> {
     let limit = limit(query.limit)?;
-    let mut rows = api.store.groups(query.after.as_deref().unwrap_or_default(), one_more(limit)).await?;
+    let after = query.after.as_deref().unwrap_or_default();
+    if !after.is_empty() && after.parse::<GroupName>().is_err() {
+        return Err(ApiError::bad_request("after", "`after` is not the `next` of a page")
+            .detail(format!("`{}`", after.escape_debug())));
+    }
+    let mut rows = api.store.groups(after, one_more(limit)).await?;
     let next =
         (rows.len() > limit).then(|| rows.truncate(limit)).and_then(|()| rows.last().map(|row| row.name.clone()));
     Ok(axum::Json(Page { items: rows.into_iter().map(view::group).collect(), next }))
@@ -68,7 +74,7 @@ pub(crate) async fn show(
 #[utoipa::path(delete, path = "/v1/groups/{name}", tag = "groups", params(("name" = String, Path,)),
     responses((status = NO_CONTENT)))]
 pub(crate) async fn delete(_permit: Permit, api: State, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
-    if api.store.remove_group(&name).await? {
+    if name.parse::<GroupName>().is_ok() && api.store.remove_group(&name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::unknown("group", name.escape_debug()))
@@ -76,7 +82,9 @@ pub(crate) async fn delete(_permit: Permit, api: State, Path(name): Path<String>
 }
 
 async fn find(api: &Api, name: &str) -> Result<GroupRow, ApiError> {
-    api.store.group(name).await?.ok_or_else(|| ApiError::unknown("group", name.escape_debug()))
+    let unknown = || ApiError::unknown("group", name.escape_debug());
+    name.parse::<GroupName>().map_err(|_| unknown())?;
+    api.store.group(name).await?.ok_or_else(unknown)
 }
 
 /// The selector of a group.

@@ -13,11 +13,15 @@ use super::auth::Permit;
 use super::body::{Json, Params, after, limit, tags};
 use super::problem::ApiError;
 use super::{State, groups};
-use crate::store::row::InstanceRow;
+use crate::store::Store;
+use crate::store::row::{InstanceKey, InstanceRow};
 use crate::view;
 
 /// Rows read at once where a page is filtered here.
 const SCAN: i64 = 1000;
+
+/// How often one request reads so many at most: a selector that means nobody must not read all there is.
+const SCANS: usize = 20;
 
 /// Lists instances by the order in which they enrolled.
 #[utoipa::path(get, path = "/v1/instances", tag = "instances", params(
@@ -27,7 +31,8 @@ const SCAN: i64 = 1000;
         ("group" = Option<String>, Query, description = "a saved group, whose selector must match"),
         ("online" = Option<bool>, Query, description = "only those whose link is up, or down"),
         ("after" = Option<String>, Query, description = "the last page's `next`"),
-        ("limit" = Option<u32>, Query, description = "rows of the page"),
+        ("limit" = Option<u32>, Query,
+            description = "rows of the page; where a selector fits few there may be fewer, and a `next` all the same"),
     ), responses((status = OK, body = Page<InstanceView>)))]
 pub(crate) async fn list(
     _permit: Permit,
@@ -40,24 +45,12 @@ pub(crate) async fn list(
         selectors.push(groups::selector(&api, group).await?);
     }
     let tags = query.tags.as_deref().map(tag_selector).transpose()?.unwrap_or_default();
-    let mut after = after(query.after.as_deref(), 0)?;
-    let mut found: Vec<InstanceRow> = Vec::new();
-    // Who is linked is known here and not in the store, so the store's pages are filtered until one is full.
-    let page = if query.online.is_some() || !selectors.is_empty() { SCAN } else { super::body::one_more(limit) };
-    while found.len() <= limit {
-        let rows = api.store.instances(&tags, after, page).await?;
-        let Some(last) = rows.last().map(|row| row.key) else { break };
-        let short = i64::try_from(rows.len()).unwrap_or(0) < page;
-        after = last;
-        let fits = |row: &InstanceRow| {
-            query.online.is_none_or(|online| online == api.link.links.linked(row.key)) && matches(&selectors, &row.tags)
-        };
-        found.extend(rows.into_iter().filter(fits));
-        if short {
-            break;
-        }
-    }
-    let next = super::body::cut(&mut found, limit, |row| row.key);
+    let rows = if query.online.is_some() || !selectors.is_empty() { SCAN } else { super::body::one_more(limit) };
+    let pages = Pages { tags, after: after(query.after.as_deref(), 0)?, rows, most: SCANS };
+    let fits = |row: &InstanceRow| {
+        query.online.is_none_or(|online| online == api.link.links.linked(row.key)) && matches(&selectors, &row.tags)
+    };
+    let (found, next) = filtered(&api.store, pages, limit, fits).await?;
     let items = found
         .into_iter()
         .map(|row| {
@@ -66,6 +59,40 @@ pub(crate) async fn list(
         })
         .collect::<Result<_, _>>()?;
     Ok(axum::Json(Page { items, next }))
+}
+
+/// Which rows of the store a list looks at.
+pub(super) struct Pages {
+    /// Tags that all of them have.
+    pub tags: BTreeMap<String, String>,
+    /// The key that they come after.
+    pub after: InstanceKey,
+    /// How many are read at once.
+    pub rows: i64,
+    /// How often so many are read at most.
+    pub most: usize,
+}
+
+/// The first instances that fit, at most `limit`, and the key after which the list goes on. Who is linked is known here and not in
+/// the store, so the store's pages are filtered until one is full. Where few fit the answer is short, or empty, rather than late.
+pub(super) async fn filtered(
+    store: &Store,
+    mut pages: Pages,
+    limit: usize,
+    fits: impl Fn(&InstanceRow) -> bool,
+) -> Result<(Vec<InstanceRow>, Option<String>), ApiError> {
+    let mut found: Vec<InstanceRow> = Vec::new();
+    for _ in 0..pages.most {
+        let rows = store.instances(&pages.tags, pages.after, pages.rows).await?;
+        let short = i64::try_from(rows.len()).unwrap_or(0) < pages.rows;
+        pages.after = rows.last().map_or(pages.after, |row| row.key);
+        found.extend(rows.into_iter().filter(&fits));
+        if short || found.len() > limit {
+            let next = super::body::cut(&mut found, limit, |row| row.key);
+            return Ok((found, next));
+        }
+    }
+    Ok((found, Some(pages.after.to_string())))
 }
 
 /// A selector as people write it.

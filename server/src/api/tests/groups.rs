@@ -8,6 +8,7 @@ use orderly_wire::http::instance::{InstanceView, SetTags};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::api::instances::{Pages, filtered};
 use crate::tests::Server;
 use crate::tests::agent::Agent;
 
@@ -80,4 +81,31 @@ async fn what_is_no_selector_and_no_group_is_refused() {
     for group in [json!({"name": "No", "where": "a=b"}), json!({"name": "no", "where": "a="})] {
         assert_eq!(server.problem(Method::POST, "/v1/groups", &group).await.status, 400);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selector_that_means_nobody_does_not_read_the_whole_table_for_one_answer() {
+    let server = Server::start().await;
+    let ids = three(&server).await;
+    let pages = |after| Pages { tags: BTreeMap::new(), after, rows: 1, most: 2 };
+    let (found, next) = filtered(&server.store, pages(0), 10, |_| false).await.unwrap();
+    assert!(found.is_empty());
+    let next = next.expect("where to go on").parse().unwrap();
+    let (found, next) = filtered(&server.store, pages(next), 10, |_| true).await.unwrap();
+    assert_eq!(found.iter().map(|row| row.uid.to_string()).collect::<Vec<_>>(), ids[2..]);
+    assert_eq!(next, None, "the end of the table");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_groups_name_is_the_name_of_no_group() {
+    let server = Server::bare().await;
+    for method in [Method::GET, Method::DELETE] {
+        for name in ["%00", "Web", "a%20b"] {
+            let problem = server.problem(method.clone(), &format!("/v1/groups/{name}"), &()).await;
+            assert_eq!((problem.status, problem.code.as_str()), (404, "unknown-group"), "{name}");
+        }
+    }
+    let problem = server.problem(Method::GET, "/v1/groups?after=%00", &()).await;
+    assert_eq!((problem.status, problem.code.as_str()), (400, "after"));
+    assert_eq!(server.problem(Method::GET, "/v1/instances?group=%00", &()).await.code, "unknown-group");
 }
