@@ -19,8 +19,8 @@ use crate::{clock, view};
 /// How long a code is good where nothing is said: 4 hours, in seconds.
 const TTL_DEFAULT_S: u64 = 4 * 60 * 60;
 
-/// The longest that a code is good: 876,576 hours, as Cloud Assistant's, in seconds.
-const TTL_MAX_S: u64 = 876_576 * 60 * 60;
+/// The longest that a code is good: 30 days, in seconds. Who has it enrols instances, so it is not left lying for years.
+const TTL_MAX_S: u64 = 30 * 24 * 60 * 60;
 
 /// How many instances a code enrols where nothing is said.
 const INSTANCES_DEFAULT: u32 = 10;
@@ -49,7 +49,9 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, axum::Json<CreatedActivation>), ApiError> {
     let ttl_s = request.ttl_s.unwrap_or(TTL_DEFAULT_S);
     if !(1..=TTL_MAX_S).contains(&ttl_s) {
-        return Err(ApiError::unprocessable("ttl", format!("`ttl_s` is 1 to {TTL_MAX_S} seconds")));
+        return Err(ApiError::unprocessable("ttl", format!("`ttl_s` is 1 to {TTL_MAX_S} seconds (30 days)"))
+            .detail(format!("it is {ttl_s}"))
+            .hint("make another code when this one has expired"));
     }
     let max_instances = request.max_instances.unwrap_or(INSTANCES_DEFAULT);
     if !(1..=INSTANCES_MAX).contains(&max_instances) {

@@ -12,7 +12,7 @@ pub struct CreateActivation {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Seconds until the code expires; 4 hours where absent, at most 876,576 hours as Cloud Assistant's.
+    /// Seconds until the code expires; 4 hours where absent, at most 30 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_s: Option<u64>,
     /// How many instances may enrol with it; 10 where absent, at most 1,000.

@@ -140,3 +140,20 @@ async fn a_keyring_needs_the_same_root_and_a_higher_revision() {
     let keyring: Keyring = serde_json::from_slice(&envelope.payload).unwrap();
     assert_eq!(keyring.revision, 6);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_for_a_hundred_years_is_refused() {
+    let server = Server::bare().await;
+    let days = |days: u64| serde_json::json!({ "ttl_s": days * 24 * 60 * 60 });
+    let problem = server.problem(Method::POST, "/v1/activations", &days(36_524)).await;
+    assert_eq!((problem.status, problem.code.as_str()), (422, "ttl"));
+    assert!(problem.title.contains("30 days"), "{}", problem.title);
+    let _: serde_json::Value = server.json(Method::POST, "/v1/activations", &days(30)).await;
+}
+
+#[test]
+fn an_upload_that_stalled_may_go_on() {
+    use axum::response::IntoResponse as _;
+    let refused = crate::api::blobs::refused(crate::blobs::upload::UploadError::Cut(3));
+    assert_eq!(refused.into_response().status(), StatusCode::REQUEST_TIMEOUT);
+}
