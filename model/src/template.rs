@@ -9,7 +9,8 @@
 //!
 //! **Text** ([`Template`]) is Cloud Assistant's way: values are pasted as they are, nothing is quoted, and whoever chooses a value
 //! chooses what the script does. What stands in double braces and is no placeholder is refused. A value is never looked at again,
-//! so `{{x}}` in a value stays. What only the server knows is pasted only where it can do no harm; secrets never are.
+//! so `{{x}}` in a value stays. What only the server knows is pasted only where it can do no harm: as
+//! `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}` without `..`, no option and no way out of a directory. Secrets never are.
 //!
 //! **Environment** ([`variables`]) is the safe way: the script stays as it was signed, byte for byte, and values are environment
 //! variables, `ORDERLY_PARAM_MY_NAME` for `my-name`. A placeholder in the script is refused, as it would stay and be wrong

@@ -131,11 +131,12 @@ impl BuiltIns {
     }
 
     /// The value of a built-in as it may be pasted into a script: what the server told only where it is
-    /// `[A-Za-z0-9._:-]{1,128}`.
+    /// `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}` without `..`, so that it is neither an option nor a way out of a directory.
     pub(super) fn as_text(&self, built_in: &BuiltIn) -> Result<&str, TemplateProblem> {
         let value = self.get(built_in).ok_or(TemplateProblem::Missing)?;
         let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
-        let fits = (1..=TEXT_MAX_BYTES).contains(&value.len()) && value.chars().all(harmless);
+        let begins = value.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let fits = begins && value.len() <= TEXT_MAX_BYTES && value.chars().all(harmless) && !value.contains("..");
         if fits || !built_in.is_told_by_server() {
             return Ok(value);
         }

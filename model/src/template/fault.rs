@@ -69,9 +69,9 @@ pub enum TemplateProblem {
     /// It is a secret.
     #[error("is a secret, which is never text in a script: use environment variables")]
     Secret,
-    /// A value that the server told has characters that could be part of a script.
+    /// A value that the server told could be part of a script, an option or a way out of a directory.
     #[error(
-        "has a value that is not pasted into scripts, as it has other characters than letters, digits, `.`, `_`, `:` and `-`, or none or more than 128: use the environment variable `{variable}`"
+        "has a value that is not pasted into scripts, as it is not 1-128 letters, digits, `.`, `_`, `:` and `-` that begin with a letter or a digit and have no `..`: use the environment variable `{variable}`"
     )]
     Unsafe {
         /// The variable that carries it.

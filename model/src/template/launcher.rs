@@ -10,7 +10,8 @@ use crate::limits::LAUNCHER_MAX_BYTES;
 /// A launcher: `python3 -u {{ACS::ScriptFileName|Ext(".py")}}`. At most 1 KiB.
 ///
 /// Words are parted by blanks; `"…"` and `'…'` hold a word with blanks together, without any escapes (a path of Windows keeps its
-/// backslashes). No shell sees them, so nothing else means anything. The script's file must be named, with one extension.
+/// backslashes). No shell sees them, so nothing else means anything. The script's file must be named, with one extension, and not in
+/// the first word: that is the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launcher {
     text: Box<str>,
@@ -119,6 +120,9 @@ impl FromStr for Launcher {
         if reader.words.first().is_none_or(Vec::is_empty) {
             return Err(refuse("name the program that starts the script".to_owned()));
         }
+        if reader.words.first().is_some_and(|program| program.contains(&Part::ScriptFile)) {
+            return Err(refuse("the first word is a program that starts the script, not the script itself".to_owned()));
+        }
         let mut extensions = reader.extensions.iter();
         let first = extensions
             .next()
@@ -177,6 +181,10 @@ mod tests {
             "   ",
             "python3",
             "'' {{ACS::ScriptFileName}}",
+            "{{ACS::ScriptFileName}}",
+            "{{ACS::ScriptFileName}} -u",
+            "/{{ACS::ScriptFileName}} {{ACS::ScriptFileName}}",
+            "''{{ACS::ScriptFileName}}",
             "python3 {{name}} {{ACS::ScriptFileName}}",
             "python3 {{ACS::InstanceId}} {{ACS::ScriptFileName}}",
             "python3 {{ACS::ScriptFileName",

@@ -128,6 +128,21 @@ fn injection_through_instance_name_or_tag() {
 }
 
 #[test]
+fn an_instance_named_like_an_option_or_a_way_out_of_a_directory_is_not_pasted() {
+    let mut told = built_ins();
+    let mut render = |name: &str| {
+        told.instance_name = Some(name.to_owned());
+        Template::parse("rm {{ACS::InstanceName}}").unwrap().render(&Values::default(), &told, LARGE)
+    };
+    for name in ["-rf", "--help", "..", "a..b", "web-1:..", ".", ".ssh", "_x", ":x"] {
+        assert!(render(name).is_err(), "{name}");
+    }
+    for name in ["web-1", "10.0.0.1", "eu:1.", "a"] {
+        assert_eq!(render(name), Ok(format!("rm {name}")));
+    }
+}
+
+#[test]
 fn a_secret_is_never_text() {
     let specs: Vec<ParameterSpec> = serde_json::from_str(r#"[{"name":"token","secret":true}]"#).unwrap();
     let template = Template::parse("curl -u {{token}}").unwrap();
@@ -259,6 +274,8 @@ proptest! {
 
     #[test]
     fn in_the_safe_way_a_value_is_in_one_variable_and_nowhere_else(value in "[%&'()*;<>?@|~$`\"\u{80}-\u{2000}]{1,40}", name in "[a-z_-]{1,10}") {
+        // In marks, so that no other variable holds it by chance.
+        let value = format!("<{value}>");
         let variables = variables(&values(&[(&name, &value)]), &built_ins()).unwrap();
         let held: Vec<_> = variables.iter().filter(|(_, held)| held.contains(&value)).map(|(name, _)| name.as_str()).collect();
         let variable = name.parse::<ParameterName>().unwrap().variable();

@@ -205,7 +205,7 @@ fn row_5_3_launcher() {
     let launcher: Launcher = r#"python3 -u {{ACS::ScriptFileName|Ext(".py")}}"#.parse().unwrap();
     assert_eq!(launcher.arguments("/run/s.py"), ["python3", "-u", "/run/s.py"]);
     assert_eq!(launcher.extension(), Some(".py"));
-    let of = |length: usize| format!("{{{{ACS::ScriptFileName}}}} {}", "x".repeat(length - 24));
+    let of = |length: usize| format!("a {{{{ACS::ScriptFileName}}}} {}", "x".repeat(length - 26));
     assert!(of(1024).parse::<Launcher>().is_ok());
     assert!(of(1025).parse::<Launcher>().is_err());
 }
