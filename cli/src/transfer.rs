@@ -79,13 +79,21 @@ pub(crate) async fn upload(client: &Client, printer: &Printer, path: &Path, cont
             bar.finish_and_clear();
             return Ok(());
         }
+        if state.bytes > content.bytes {
+            return Err(Failure::server(format!("the server has {} bytes of {}", state.bytes, content.bytes)));
+        }
         tries.brought(state.bytes);
         bar.set_position(state.bytes);
         let rest = content.bytes.saturating_sub(state.bytes);
         let body = body(path, state.bytes, rest, bar.clone())?;
         let piece = format!("{url}?bytes={}&offset={}", content.bytes, state.bytes);
         match client.put_rest(&piece, body, rest).await {
-            Ok(_) => {}
+            Ok(received) if received.digest == Some(content.digest) => {
+                bar.finish_and_clear();
+                return Ok(());
+            }
+            // A server that says yes and never has the file is asked no more often than one that breaks off.
+            Ok(_) => tries.pause(Failure::server("the server took the file and does not have it")).await?,
             Err(Broken::Refused(failure)) => return Err(failure),
             Err(Broken::Cut(failure)) => tries.pause(failure).await?,
         }
@@ -131,7 +139,7 @@ pub(crate) async fn download(
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", content.digest.hex().get(..16).unwrap_or_default()));
     let part = path.with_file_name(name);
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(&part).or_usage(failed)?;
+    let mut file = open_part(&part).or_usage(failed)?;
     let mut digest = DigestWriter::new();
     let mut have = digest_rest(&mut file, &mut digest).or_usage(failed)?;
     if have > content.bytes {
@@ -188,6 +196,28 @@ pub(crate) async fn download(
     place(&part, path, overwrite).or_usage(failed)
 }
 
+/// Opens what came of a file so far, for this user alone and never through a link: what instances hold may be secret, and who may
+/// write to the directory may not say where it goes.
+fn open_part(part: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        options.mode(0o600).custom_flags(flags.bits().cast_signed());
+    }
+    let file = options.open(part)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("what lies in its place is no regular file"));
+    }
+    // One of an earlier version was for all to read.
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(file)
+}
+
 /// Gives a whole file its name.
 fn place(part: &Path, path: &Path, overwrite: bool) -> std::io::Result<()> {
     if overwrite {
@@ -234,4 +264,29 @@ fn bar(printer: &Printer, name: &str, bytes: u64) -> ProgressBar {
     }
     bar.set_message(printable(name));
     bar
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_pulled_file_is_its_users_alone_and_goes_through_no_planted_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let (part, other) = (dir.path().join("a.part"), dir.path().join("other"));
+        drop(open_part(&part).unwrap());
+        assert_eq!(mode(&part), 0o600);
+        fs::write(&other, "mine").unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o644)).unwrap();
+        drop(open_part(&other).unwrap());
+        assert_eq!((mode(&other), fs::read(&other).unwrap()), (0o600, b"mine".to_vec()), "gone on with");
+        let link = dir.path().join("b.part");
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        assert!(open_part(&link).is_err());
+        assert!(open_part(dir.path()).is_err());
+    }
 }

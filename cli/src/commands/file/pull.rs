@@ -4,7 +4,6 @@
 //! instance signed. No name that a server says becomes a path unless it has the form of an instance's name.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -19,6 +18,7 @@ use super::{MoveArgs, both, wrong};
 use crate::context::Context;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
 use crate::follow;
+use crate::keystore::make_private_dir;
 use crate::order::Work;
 use crate::transfer::{self, Content};
 
@@ -76,7 +76,8 @@ impl Pull {
             let fetched = async {
                 let content = signed(&detail, instance, &order)?;
                 let folder = place.parent().unwrap_or(&self.to);
-                fs::create_dir_all(folder).or_usage(|| format!("cannot make `{}`", folder.display()))?;
+                // What instances hold may be secret: folders that are made here are this user's alone.
+                make_private_dir(folder)?;
                 transfer::download(&client, &context.printer, &format!("{task}/file"), place, content, self.overwrite)
                     .await?;
                 context.printer.remark(&format!("{} {} {}", place.display(), content.digest, content.bytes));
