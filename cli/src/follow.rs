@@ -234,7 +234,7 @@ impl Following<'_> {
             }
         }
         if self.tasks.len() > 1 {
-            let rows = self.tasks.values().map(status::row).collect();
+            let rows = self.tasks.values().map(|task| status::row(task, &invocation.kind)).collect();
             self.printer.remark_table(&status::HEADER, rows);
             self.printer.remark(&format!("{}: {}", invocation.status, status::counts(&invocation.counts)));
         } else if let Some(task) = self.tasks.values().next().filter(|task| task.status != "Success") {

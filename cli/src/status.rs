@@ -63,15 +63,26 @@ pub(crate) fn explanation(task: &TaskView) -> String {
 /// The columns of [`row`].
 pub(crate) const HEADER: [&str; 5] = ["instance", "status", "took", "output", "why"];
 
-/// A task as a row of a table.
-pub(crate) fn row(task: &TaskView) -> Vec<(String, Tone)> {
-    let dropped =
-        if task.dropped_bytes > 0 { format!(" ({} not kept)", bytes(task.dropped_bytes)) } else { String::new() };
+/// The kind of an invocation that collects a file: its bytes are counted where those of output are.
+pub(crate) const COLLECT: &str = "collect";
+
+/// What came of a task in an invocation of this kind: output, or the file that it collected.
+pub(crate) fn output(task: &TaskView, kind: &str) -> String {
+    match (kind, task.dropped_bytes) {
+        (COLLECT, _) if task.status == "Success" => format!("collected, {}", bytes(task.output_bytes)),
+        (COLLECT, _) => "-".to_owned(),
+        (_, 0) => bytes(task.output_bytes),
+        (_, dropped) => format!("{} ({} not kept)", bytes(task.output_bytes), bytes(dropped)),
+    }
+}
+
+/// A task of an invocation of this kind as a row of a table.
+pub(crate) fn row(task: &TaskView, kind: &str) -> Vec<(String, Tone)> {
     vec![
         (task.instance_name.clone(), Tone::Plain),
         (task.status.clone(), tone(&task.status)),
         (took(task.started_ms, task.finished_ms), Tone::Plain),
-        (format!("{}{dropped}", bytes(task.output_bytes)), Tone::Plain),
+        (output(task, kind), Tone::Plain),
         (explanation(task), Tone::Plain),
     ]
 }
@@ -90,6 +101,8 @@ pub(crate) fn took(started_ms: Option<i64>, finished_ms: Option<i64>) -> String 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use orderly_signing::{InstanceId, SecretKey};
+
     use super::*;
 
     fn of(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
@@ -102,6 +115,20 @@ mod tests {
         assert_eq!(exit(&of(&[("Success", 3), ("Failed", 1)])), Exit::Partial);
         assert_eq!(exit(&of(&[("Aborted", 1)])), Exit::TaskFailed);
         assert_eq!(exit(&of(&[])), Exit::TaskFailed);
+    }
+
+    #[test]
+    fn a_collected_file_is_no_output_that_was_not_kept() {
+        let task = |status: &str| -> TaskView {
+            serde_json::from_value(serde_json::json!({
+                "invocation": "t-1", "instance": InstanceId::of(SecretKey::from_seed([1; 32]).public()),
+                "instance_name": "web", "generation": 1, "status": status, "output_bytes": 300, "dropped_bytes": 300,
+            }))
+            .unwrap()
+        };
+        assert!(output(&task("Success"), COLLECT).starts_with("collected, 300"));
+        assert_eq!(output(&task("Failed"), COLLECT), "-");
+        assert!(output(&task("Success"), "script").ends_with("not kept)"));
     }
 
     #[test]

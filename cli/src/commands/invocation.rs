@@ -166,5 +166,5 @@ fn show(printer: &Printer, shown: &Shown) {
         &["", ""],
         rows.into_iter().map(|(key, value)| vec![(key.to_owned(), Tone::Dim), (value, Tone::Plain)]).collect(),
     );
-    printer.table(&status::HEADER, shown.tasks.iter().map(status::row).collect());
+    printer.table(&status::HEADER, shown.tasks.iter().map(|task| status::row(task, &view.kind)).collect());
 }

@@ -3,6 +3,7 @@
 //! Owns showing its result and its output.
 
 use clap::{Subcommand, ValueEnum};
+use orderly_wire::http::invocation::InvocationView;
 use orderly_wire::http::task::TaskDetail;
 use orderly_wire::to_server::{Segment, Stream};
 
@@ -10,7 +11,7 @@ use crate::client::{Client, encode};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Outcome};
 use crate::fleet;
-use crate::output::{Printer, Tone, bytes, time_or_dash};
+use crate::output::{Printer, Tone, time_or_dash};
 use crate::report;
 use crate::status;
 
@@ -52,11 +53,17 @@ impl Task {
         match self {
             Self::Show { invocation, instance } => {
                 let detail = get(&client, &invocation, &instance).await?;
-                context.printer.one(&detail, |printer| show(printer, &detail));
+                let kind = kind(&client, &invocation).await?;
+                context.printer.one(&detail, |printer| show(printer, &detail, &kind));
             }
             Self::Output { invocation, instance, stream } => {
                 let detail = get(&client, &invocation, &instance).await?;
-                context.printer.one(&detail.output, |printer| output(printer, &detail, stream));
+                if kind(&client, &invocation).await? == status::COLLECT {
+                    let collected = status::output(&detail.view, status::COLLECT);
+                    context.printer.one(&detail.output, |printer| printer.remark(&collected));
+                } else {
+                    context.printer.one(&detail.output, |printer| output(printer, &detail, stream));
+                }
             }
         }
         Ok(Exit::Success)
@@ -68,14 +75,20 @@ async fn get(client: &Client, invocation: &str, instance: &str) -> Result<TaskDe
     client.get(&format!("/v1/invocations/{}/tasks/{id}", encode(invocation))).await
 }
 
-fn show(printer: &Printer, detail: &TaskDetail) {
+/// What the invocation does, in a word.
+async fn kind(client: &Client, invocation: &str) -> Result<String, Failure> {
+    let view: InvocationView = client.get(&format!("/v1/invocations/{}", encode(invocation))).await?;
+    Ok(view.kind)
+}
+
+fn show(printer: &Printer, detail: &TaskDetail, kind: &str) {
     let view = &detail.view;
     let rows = [
         ("instance", format!("{} {}", view.instance_name, view.instance)),
         ("started (UTC)", time_or_dash(view.started_ms)),
         ("ended (UTC)", time_or_dash(view.finished_ms)),
         ("took", status::took(view.started_ms, view.finished_ms)),
-        ("output", format!("{}, {} not kept", bytes(view.output_bytes), bytes(view.dropped_bytes))),
+        ("output", status::output(view, kind)),
         ("receipt", if detail.receipt.is_some() { "signed by the instance" } else { "none" }.to_owned()),
     ];
     let mut rows: Vec<_> =
