@@ -1,13 +1,15 @@
 //! Which instances a person means: by id, by name, by tags, by a selector or a saved group, those for which another invocation
 //! did not come out well, or all of them; and a sample of those.
 //!
-//! Owns that search and one check on every instance that comes back: its id must be that of its key. An id is all that
-//! the CLI ever signs of what a server says, and ids certify themselves.
+//! Owns that search and two checks on every instance that comes back: its id must be that of its key, and the tags that it is
+//! shown with must be what was asked for. An id is all that the CLI ever signs of what a server says, and ids certify
+//! themselves; what no check here can find is a server that lies about tags or leaves instances out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use orderly_model::id::InvocationId;
-use orderly_model::selector::Selector;
+use orderly_model::name::{TagKey, TagValue};
+use orderly_model::selector::{Selector, TagSelector, Tags};
 use orderly_model::target::{Rest, Sample};
 use orderly_model::task::TaskStatus;
 use orderly_signing::InstanceId;
@@ -33,10 +35,25 @@ impl Filter {
         self.tags.is_empty() && self.selector.is_none() && self.group.is_none()
     }
 
-    fn path(&self) -> String {
+    /// The tags in one text, as the server reads it; nothing where there are none.
+    fn pairs(&self) -> Option<String> {
         let pairs: Vec<String> = self.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        Some(pairs.join(",")).filter(|pairs| !pairs.is_empty())
+    }
+
+    /// Whether an instance that is shown with these tags is meant. What a saved group means only the server knows.
+    fn means(&self, tags: &BTreeMap<String, String>) -> bool {
+        let known =
+            |(key, value): (&String, &String)| Some((key.parse::<TagKey>().ok()?, value.parse::<TagValue>().ok()?));
+        let tags: Tags = tags.iter().filter_map(known).collect();
+        let pairs = self.pairs().map(|pairs| pairs.parse::<TagSelector>());
+        pairs.is_none_or(|pairs| pairs.is_ok_and(|pairs| pairs.matches(&tags)))
+            && self.selector.as_ref().is_none_or(|selector| selector.matches(&tags))
+    }
+
+    fn path(&self) -> String {
         let asked = [
-            ("tags", Some(pairs.join(",")).filter(|pairs| !pairs.is_empty())),
+            ("tags", self.pairs()),
             ("where", self.selector.as_ref().map(ToString::to_string)),
             ("group", self.group.clone()),
         ];
@@ -69,10 +86,18 @@ pub(crate) struct Selection {
     pub(crate) sample: Option<u32>,
 }
 
+impl Selection {
+    /// Whether the server is believed for which instances are meant, more than for who has a name.
+    pub(crate) fn is_resolved(&self) -> bool {
+        self.all || !self.filter.is_empty() || self.failed_of.is_some() || self.sample.is_some()
+    }
+}
+
 /// Finds the instances of a selection, each once, sorted by id.
 ///
 /// # Errors
-/// Nothing was selected, a name is unknown or names several, nothing matches, or an id is not that of its key.
+/// Nothing was selected, a name is unknown or names several, nothing matches, an id is not that of its key, or tags are not those
+/// that were asked for.
 pub(crate) async fn select(client: &Client, selection: &Selection) -> Result<Vec<InstanceView>, Failure> {
     let nothing = selection.names.is_empty() && selection.filter.is_empty() && selection.failed_of.is_none();
     if nothing && !selection.all {
@@ -156,11 +181,18 @@ pub(crate) async fn one(client: &Client, name: &str) -> Result<InstanceView, Fai
 /// Lists the instances that have what the filter says.
 ///
 /// # Errors
-/// The server does not answer, or an id is not that of its key.
+/// The server does not answer, an id is not that of its key, or tags are not those that were asked for.
 pub(crate) async fn list(client: &Client, filter: &Filter) -> Result<Vec<InstanceView>, Failure> {
     let instances: Vec<InstanceView> = client.all(&filter.path()).await?;
     instances.iter().try_for_each(self_certified)?;
-    Ok(instances)
+    match instances.iter().find(|view| !filter.means(&view.tags)) {
+        None => Ok(instances),
+        Some(other) => Err(Failure::not_verified(format!(
+            "the server counts the instance `{}` to {}, and shows it with other tags",
+            other.id,
+            filter.shown()
+        ))),
+    }
 }
 
 async fn by_id(client: &Client, id: &InstanceId) -> Result<InstanceView, Failure> {
@@ -217,5 +249,31 @@ mod tests {
         assert!(path.contains("tags=env%3Dprod&where=not") && path.ends_with("&group=web"), "{path}");
         assert!(!path.contains(' ') && !path.contains('('), "{path}");
         assert_eq!(filter.shown(), "the tag env=prod and `not role in (db,cache)` and the group `web`");
+    }
+
+    #[test]
+    fn an_instance_that_the_server_counts_in_against_its_tags_is_not_meant() {
+        let tags = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let filter = Filter {
+            tags: tags(&[("env", "prod")]),
+            selector: Some("not role in (db,cache)".parse().unwrap()),
+            group: None,
+        };
+        assert!(filter.means(&tags(&[("env", "prod"), ("role", "web")])));
+        assert!(!filter.means(&tags(&[("env", "prod"), ("role", "db")])), "the selector");
+        assert!(!filter.means(&tags(&[("env", "test")])) && !filter.means(&tags(&[])), "the tag");
+        assert!(Filter::default().means(&tags(&[])));
+    }
+
+    #[test]
+    fn only_instances_that_are_named_one_by_one_are_not_resolved() {
+        let names = Selection { names: vec!["web-1".to_owned()], ..Selection::default() };
+        assert!(!names.is_resolved());
+        assert!(Selection { sample: Some(1), ..names.clone() }.is_resolved());
+        assert!(
+            Selection { filter: Filter { group: Some("web".to_owned()), ..Filter::default() }, ..names }.is_resolved()
+        );
     }
 }

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use orderly_model::id::{InvocationId, OrderId};
-use orderly_signing::merkle::TargetSet;
+use orderly_signing::merkle::{TargetSet, Targets};
 use orderly_signing::order::{Action, CollectAction, FileAction, Order, Repeat, ScriptAction, ScriptKind};
 use orderly_signing::{Digest, Envelope, InstanceId, SecretKey};
 use orderly_wire::http::command::RunCommand;
 use orderly_wire::http::file::{RunCollect, RunFile};
-use orderly_wire::http::invocation::{CreateInvocation, Run, RunPlugin, RunScript, Targets};
+use orderly_wire::http::invocation::{self, CreateInvocation, Run, RunPlugin, RunScript};
 use orderly_wire::http::script::ScriptOptions;
 
 use crate::error::{Failure, OrFail as _};
@@ -89,7 +89,8 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    fn action(&self) -> Action {
+    /// What is signed of it.
+    pub(crate) fn action(&self) -> Action {
         match self.clone() {
             Self::Script(script) => Action::Script(script.options.of(ScriptAction {
                 interpreter: script.interpreter,
@@ -197,13 +198,21 @@ pub(crate) fn sign(work: &Work, frame: &Frame, key: &SecretKey) -> Result<Envelo
     orderly_signing::sign::sign_order(&order, key).or_usage(|| "this cannot be made an order".to_owned())
 }
 
+/// What an order says of its instances.
+///
+/// # Errors
+/// None, too many, or one twice.
+pub(crate) fn targets(instances: impl IntoIterator<Item = InstanceId>) -> Result<Targets, Failure> {
+    let set = TargetSet::of_instances(instances)
+        .or_usage(|| "these instances cannot be the targets of an order".to_owned())?;
+    Ok(set.targets())
+}
+
 /// Builds an order that nobody has signed.
 ///
 /// # Errors
 /// No or too many instances, or no random bytes.
 pub(crate) fn draft(work: &Work, frame: &Frame) -> Result<Order, Failure> {
-    let targets = TargetSet::of_instances(frame.instances.iter().cloned())
-        .or_usage(|| "these instances cannot be the targets of an order".to_owned())?;
     Ok(Order {
         version: 1,
         order: OrderId::new(frame.now_ms, random()?).to_string(),
@@ -212,7 +221,7 @@ pub(crate) fn draft(work: &Work, frame: &Frame) -> Result<Order, Failure> {
         issued_ms: frame.now_ms,
         not_before_ms: frame.now_ms.saturating_sub(CLOCK_SLACK_MS).max(0),
         expires_ms: frame.now_ms.saturating_add(i64::from(frame.deadline_s).saturating_mul(1000)),
-        targets: targets.targets(),
+        targets: targets(frame.instances.iter().cloned())?,
         action: work.action(),
         repeat: if work.is_dry_run() { Repeat::DryRun } else { Repeat::Once },
     })
@@ -222,7 +231,7 @@ pub(crate) fn draft(work: &Work, frame: &Frame) -> Result<Order, Failure> {
 pub(crate) fn request(work: &Work, frame: &Frame, order: Option<&Envelope>) -> CreateInvocation {
     CreateInvocation {
         run: work.run(),
-        targets: Targets::Instances(frame.instances.clone()),
+        targets: invocation::Targets::Instances(frame.instances.clone()),
         order: order.map(Envelope::to_json),
         delivery_deadline_s: Some(frame.deadline_s),
         name: frame.name.clone(),

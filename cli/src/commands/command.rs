@@ -4,6 +4,7 @@
 
 mod draft;
 mod run;
+mod show;
 
 use clap::Subcommand;
 use orderly_model::id::CommandId;
@@ -15,7 +16,7 @@ use crate::args::key_value;
 use crate::client::{Client, encode};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Outcome};
-use crate::output::{Printer, Tone, bytes, plain, time, time_or_dash};
+use crate::output::{Tone, bytes, plain, time};
 use draft::{DraftArgs, Kind};
 pub(super) use run::save;
 
@@ -121,7 +122,7 @@ impl Command {
             }
             Self::Show { command, version } => {
                 let found = find(&client, &command, version).await?;
-                printer.one(&found, |printer| show(printer, &found));
+                show::show(printer, &found)?;
             }
             Self::Edit { command, rename, draft } => {
                 let now = find(&client, &command, None).await?;
@@ -195,8 +196,22 @@ fn one_named(found: &[CommandView], name: &str) -> Result<String, Failure> {
 /// A command in a version, the newest where none is named.
 async fn find(client: &Client, named: &str, version: Option<u32>) -> Result<CommandDetail, Failure> {
     let id = id(client, named).await?;
-    let version = version.map(|version| format!("?version={version}")).unwrap_or_default();
-    client.get(&format!("/v1/commands/{}{version}", encode(&id))).await
+    let query = version.map(|version| format!("?version={version}")).unwrap_or_default();
+    let found: CommandDetail = client.get(&format!("/v1/commands/{}{query}", encode(&id))).await?;
+    asked_for(&found.view, &id, version)?;
+    Ok(found)
+}
+
+/// Whether a command is the one that was asked for: who asks for one that is known must not sign another.
+fn asked_for(found: &CommandView, id: &str, version: Option<u32>) -> Result<(), Failure> {
+    let wanted = version.unwrap_or(found.newest);
+    if found.id == id && found.shown.version == wanted {
+        return Ok(());
+    }
+    Err(Failure::not_verified(format!(
+        "asked for version {wanted} of `{id}`, the server answered version {} of `{}`",
+        found.shown.version, found.id
+    )))
 }
 
 fn row(view: &CommandView) -> Vec<(String, Tone)> {
@@ -220,39 +235,6 @@ fn version_row(view: &VersionView) -> Vec<(String, Tone)> {
         bytes(view.content_bytes),
         view.content.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
     ])
-}
-
-fn show(printer: &Printer, found: &CommandDetail) {
-    let (view, command) = (&found.view, &found.command);
-    let dash = |text: Option<&String>| text.cloned().unwrap_or_else(|| "-".to_owned());
-    let tags = view.tags.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
-    let parameters = command.parameters.iter().map(|spec| match (&spec.default, spec.required) {
-        (Some(default), _) => format!("{}={default}", spec.name),
-        (None, true) => spec.name.to_string(),
-        (None, false) => format!("[{}]", spec.name),
-    });
-    let rows = [
-        ("id", view.id.clone()),
-        ("name", view.shown.name.clone()),
-        ("description", view.shown.description.clone()),
-        ("type", view.kind.clone()),
-        ("version", format!("{} of {}", view.shown.version, view.newest)),
-        ("made (UTC)", format!("{} by {}", time(view.created_ms), view.created_by)),
-        ("changed (UTC)", format!("{} by {}", time(view.shown.changed_ms), view.shown.changed_by)),
-        ("run last (UTC)", time_or_dash(view.used_ms)),
-        ("user", dash(command.user.as_ref())),
-        ("directory", dash(command.working_dir.as_ref())),
-        ("time-out", command.timeout_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds} s"))),
-        ("parameters", parameters.collect::<Vec<_>>().join(" ")),
-        ("tags", tags),
-        ("content", view.shown.content.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
-    ];
-    let rows = rows.into_iter().map(|(key, value)| vec![(key.to_owned(), Tone::Dim), (value, Tone::Plain)]);
-    printer.table(&["", ""], rows.collect());
-    if let Some(content) = &command.content {
-        printer.line("");
-        printer.line(content.trim_end_matches('\n'));
-    }
 }
 
 #[cfg(test)]
@@ -289,6 +271,14 @@ mod tests {
         assert!(one_named(&found, "rest").is_err());
         let ambiguous = one_named(&found, "twice").unwrap_err();
         assert!(ambiguous.hints()[0].contains("c-3, c-4"), "{ambiguous:?}");
+    }
+
+    #[test]
+    fn another_command_or_version_than_was_asked_for_is_refused() {
+        let found = CommandView { newest: 2, ..view("c-1", "restart") };
+        assert!(asked_for(&found, "c-1", Some(1)).is_ok());
+        assert!(asked_for(&found, "c-1", None).is_err(), "the newest is another");
+        assert!(asked_for(&found, "c-1", Some(2)).is_err() && asked_for(&found, "c-2", Some(1)).is_err());
     }
 
     #[test]

@@ -16,7 +16,6 @@ use crate::args::{deadline, timeout};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Outcome};
-use crate::fleet;
 use crate::order::{self, Frame, Work};
 use crate::output::now_ms;
 
@@ -67,7 +66,7 @@ impl MoveArgs {
     async fn mover(self, context: &Context, client: &Client) -> Result<Mover, Failure> {
         let name = self.key.as_deref().unwrap_or(&context.settings.operator_key);
         let key = if self.unsigned { None } else { Some(context.keys.secret(name)?) };
-        let instances = fleet::select(client, &self.targets.selection()?).await?;
+        let instances = self.targets.find(&context.printer, client, false).await?;
         Ok(Mover { instances, deadline_s: self.deadline, key })
     }
 }

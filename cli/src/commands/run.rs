@@ -11,9 +11,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use orderly_model::id::InvocationId;
 use orderly_model::limits;
-use orderly_model::selector::Selector;
 use orderly_signing::key::SecretKey;
 use orderly_signing::order::ScriptKind;
 use orderly_wire::http::invocation::InvocationView;
@@ -24,12 +22,14 @@ use crate::client::Client;
 use crate::context::Context;
 use crate::env;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
-use crate::fleet::{self, Filter, Selection};
 use crate::follow;
 use crate::order::{self, Frame, Plugin, Script, Work};
 use crate::output::now_ms;
 
 mod options;
+mod targets;
+
+pub(super) use targets::TargetArgs;
 
 /// Run a script or a plugin on instances, and follow it to its end
 ///
@@ -85,7 +85,7 @@ pub(crate) struct Run {
     #[arg(long)]
     name: Option<String>,
     /// Keep the script on the server as a command of this name, and run that
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["plugin", "preview"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["plugin", "preview", "dry_run"])]
     save: Option<String>,
     /// Do not wait for the end; print the invocation's id
     #[arg(long)]
@@ -103,48 +103,6 @@ pub(crate) struct Run {
     /// The script
     #[arg(last = true, value_name = "SCRIPT")]
     script: Vec<String>,
-}
-
-/// Where to run.
-#[derive(Debug, Args)]
-pub(super) struct TargetArgs {
-    /// An instance, by id or name
-    #[arg(long = "instance", short = 'i', value_name = "ID|NAME")]
-    instances: Vec<String>,
-    /// A tag that instances must have; several must all be there
-    #[arg(long = "tag", short = 't', value_name = "KEY=VALUE", value_parser = key_value)]
-    tags: Vec<(String, String)>,
-    /// Instances that a selector means, such as 'env=prod and not role in (db,cache)'
-    #[arg(long = "where", value_name = "SELECTOR")]
-    selector: Option<Selector>,
-    /// Instances of a saved group; with `--tag` and `--where` those that have all of it
-    #[arg(long, short = 'g', value_name = "NAME")]
-    group: Option<String>,
-    /// Instances for which this invocation failed, or which it did not reach
-    #[arg(long, value_name = "INVOCATION")]
-    failed_of: Option<InvocationId>,
-    /// All instances
-    #[arg(long, conflicts_with_all = ["instances", "tags", "selector", "group", "failed_of"])]
-    all: bool,
-    /// Only so many of these, taken by lot
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
-    sample: Option<u32>,
-}
-
-impl TargetArgs {
-    /// As the fleet's search takes it.
-    ///
-    /// # Errors
-    /// A tag is there twice.
-    pub(super) fn selection(self) -> Result<Selection, Failure> {
-        Ok(Selection {
-            names: self.instances,
-            filter: Filter { tags: unique(self.tags, "--tag")?, selector: self.selector, group: self.group },
-            all: self.all,
-            failed_of: self.failed_of,
-            sample: self.sample,
-        })
-    }
 }
 
 /// What runs a script.
@@ -179,7 +137,7 @@ impl Run {
             None if self.preview => (Work::Script(self.script(content)?), None),
             None => (Work::Script(self.script(content)?), self.operator(context)?),
         };
-        let instances = fleet::select(&client, &self.targets.selection()?).await?;
+        let instances = self.targets.find(&context.printer, &client, self.preview).await?;
         let frame = Frame {
             principal: principal(key.as_ref()),
             instances: instances.iter().map(|view| view.id.clone()).collect(),

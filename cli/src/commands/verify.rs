@@ -6,7 +6,7 @@
 mod documents;
 mod invocation;
 mod plugin;
-mod words;
+pub(super) mod words;
 
 use std::path::PathBuf;
 

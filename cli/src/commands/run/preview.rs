@@ -34,8 +34,9 @@ pub(in crate::commands) fn show(printer: &Printer, order: &Order, instances: &[I
     let offline = expected.iter().filter(|one| !one.online).count();
     let refusing = expected.iter().filter(|one| !one.refuses.is_empty()).count();
     printer.remark(&format!(
-        "{} instance(s), {offline} offline, {refusing} would refuse; nothing was sent. Local policies are the instances' own",
-        expected.len()
+        "{} instance(s), {offline} offline, {refusing} would refuse; targets {}; nothing was sent. Local policies are the instances' own",
+        expected.len(),
+        order.targets.root
     ));
 }
 
