@@ -270,6 +270,25 @@ async fn a_dropped_tree_is_killed() {
 }
 
 #[tokio::test]
+async fn a_dropped_child_is_killed_and_reaped_without_anybody_waiting_for_it() {
+    let child = orderly_host::platform::spawn_alone(shell("sleep 1000")).await.unwrap();
+    let pid = child.pid();
+    drop(child);
+    until("no zombie is left of it", || !Path::new("/proc").join(pid.to_string()).exists()).await;
+}
+
+#[test]
+fn a_child_that_outlives_its_runtime_is_killed_and_reaped_too() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let child = runtime.block_on(orderly_host::platform::spawn_alone(shell("sleep 1000"))).unwrap();
+    let process = Path::new("/proc").join(child.pid().to_string());
+    drop(runtime);
+    assert!(process.exists());
+    drop(child);
+    assert!(!process.exists());
+}
+
+#[tokio::test]
 async fn another_user_only_for_root_and_then_wholly() {
     let root = orderly_host::platform::users::is_root();
     for trees in both() {

@@ -2,13 +2,14 @@
 //!
 //! Owns `clone3` (and `fork`, where a container's filter hides it), the file descriptor by which a process is followed, and
 //! reaping. What the copy does is the caller's; it must be safe after a clone of a threaded program. A process that is
-//! let go of is killed and reaped, without anybody waiting for it where there is a runtime.
+//! let go of is killed and reaped, without anybody waiting for it where there is a runtime, and for a moment only where there
+//! is none.
 
 #![allow(unsafe_code)] // clone3 and wait4 have no safe interface.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::runtime::Handle;
@@ -20,6 +21,9 @@ use super::ready::watch;
 /// How long a killed process is waited for. One that is not stuck takes far less.
 const ENDED_WITHIN: Duration = Duration::from_secs(1);
 
+/// Time between two looks at a killed process that nothing tells the end of.
+const ENDED_LOOK: Duration = Duration::from_millis(1);
+
 /// `libc` has it in a type that is too small for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
@@ -30,7 +34,7 @@ pub(crate) struct Started {
 }
 
 /// Waits for a process that has ended or is about to.
-pub(crate) fn reap(pid: i32) {
+fn reap(pid: i32) {
     let mut status = 0;
     // SAFETY: plain call with a valid pointer; the process is a child of ours that was not waited for.
     while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1
@@ -47,7 +51,7 @@ pub(crate) fn let_go(started: Started) -> Option<JoinHandle<()>> {
     let runtime = Handle::try_current().ok();
     let watched = runtime.and_then(|runtime| Some((runtime, watch(pidfd, Interest::READABLE).ok()?)));
     let Some((runtime, pidfd)) = watched else {
-        reap(pid);
+        give_up(pid);
         return None;
     };
     if !matches!(wait_any(pid), Ok(None)) {
@@ -62,7 +66,18 @@ pub(crate) fn let_go(started: Started) -> Option<JoinHandle<()>> {
     }))
 }
 
-/// The same, and waits a moment for its end: who is told that nothing was started finds nothing of it.
+/// Kills a child of ours that nothing watches, and waits a moment for its end. One that is stuck in the kernel even then is left
+/// to whoever gets this process's children: it holds up nobody.
+pub(crate) fn give_up(pid: i32) {
+    // SAFETY: plain call; the process is a child of ours that was not waited for.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    let until = Instant::now() + ENDED_WITHIN;
+    while matches!(wait_any(pid), Ok(None)) && Instant::now() < until {
+        std::thread::sleep(ENDED_LOOK);
+    }
+}
+
+/// As [`let_go`], and waits a moment for its end: who is told that nothing was started finds nothing of it.
 pub(crate) async fn end(started: Started) {
     if let Some(reaped) = let_go(started) {
         let _ = tokio::time::timeout(ENDED_WITHIN, reaped).await;
@@ -181,9 +196,7 @@ fn fork() -> io::Result<Side> {
                 Some(Ok(pidfd)) => Ok(Side::Parent(Started { pid, pidfd })),
                 _ => {
                     let error = io::Error::last_os_error();
-                    // SAFETY: a child of ours that was not waited for.
-                    unsafe { libc::kill(pid, libc::SIGKILL) };
-                    reap(pid);
+                    give_up(pid);
                     Err(error)
                 }
             }

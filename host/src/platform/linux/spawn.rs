@@ -1,7 +1,7 @@
 //! Starting a program as part of a task's tree, and waiting for it.
 //!
 //! Owns the child; the steps in the new process are in `exec`. A child that is dropped before
-//! it was waited for is killed. What it started itself is ended by its [`Tree`].
+//! it was waited for is killed, and reaped behind the back of whoever drops it. What it started itself is ended by its [`Tree`].
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 
-use super::clone::Started;
+use super::clone::{Started, end, give_up, let_go};
 use super::ended::Ended;
 use super::exec::{Failure, Ids, Prepared};
 use super::spec::{Executable, Spec, Stdin};
@@ -38,6 +38,8 @@ pub struct Child {
 enum Follow {
     Direct(AsyncFd<OwnedFd>),
     Supervised(Arc<Control>),
+    /// Whoever has been let go of is followed by nobody here.
+    LetGo,
 }
 
 impl Child {
@@ -63,6 +65,7 @@ impl Child {
                 }
             },
             Follow::Supervised(control) => control.ended().await?,
+            Follow::LetGo => return Err(io::ErrorKind::NotFound.into()),
         };
         self.ended = Some(ended);
         Ok(ended)
@@ -82,6 +85,7 @@ impl Child {
                 let _ = rustix::process::pidfd_send_signal(pidfd.get_ref(), Signal::KILL);
             }
             Follow::Supervised(control) => control.kill(),
+            Follow::LetGo => {}
         }
     }
 }
@@ -90,8 +94,9 @@ impl Drop for Child {
     fn drop(&mut self) {
         if self.ended.is_none() {
             self.kill();
-            if let Follow::Direct(_) = self.follow {
-                super::clone::reap(self.pid);
+            if let Follow::Direct(pidfd) = std::mem::replace(&mut self.follow, Follow::LetGo) {
+                // Not waited for here: where it is stuck in the kernel, all that runs on this thread would be too.
+                let_go(Started { pid: self.pid, pidfd: pidfd.into_inner() });
             }
         }
     }
@@ -152,18 +157,22 @@ async fn direct(
     let limits = spec.limits.iter().map(|(resource, limit)| (resource.number(), *limit)).collect();
     let started = prepared.doors(doors).ids(ids).limits(limits).no_new_privileges(spec.no_new_privileges).start(cgroup);
     let starting = started.map_err(|failure| failed(&path, failure))?;
-    let Started { pid, pidfd } = starting.executed().await.map_err(|failure| failed(&path, failure))?;
-    let child = pipes.receivers().and_then(|(stdout, stderr)| {
-        let follow = Follow::Direct(super::ready::watch(pidfd, tokio::io::Interest::READABLE)?);
-        Ok(Child { stdout, stderr, pid, follow, ended: None })
-    });
-    child.map_err(|source| {
-        if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
+    let started = starting.executed().await.map_err(|failure| failed(&path, failure))?;
+    let (stdout, stderr) = match pipes.receivers() {
+        Ok(ends) => ends,
+        Err(source) => {
+            end(started).await;
+            return Err(SpawnError::Process { program: path, source });
         }
-        super::clone::reap(pid);
-        SpawnError::Process { program: path, source }
-    })
+    };
+    let Started { pid, pidfd } = started;
+    match super::ready::watch(pidfd, tokio::io::Interest::READABLE) {
+        Ok(pidfd) => Ok(Child { stdout, stderr, pid, follow: Follow::Direct(pidfd), ended: None }),
+        Err(source) => {
+            give_up(pid);
+            Err(SpawnError::Process { program: path, source })
+        }
+    }
 }
 
 async fn supervised(mut spec: Spec, supervisor: &Path) -> Result<(Child, Arc<Control>), SpawnError> {
