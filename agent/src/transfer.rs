@@ -74,6 +74,14 @@ pub(crate) enum TransferError {
         /// The file's size.
         bytes: u64,
     },
+    /// It says that it has all, and has another number of bytes.
+    #[error("the server says that it has all of the file, and that this is {found} bytes; the file has {bytes}")]
+    OtherWhole {
+        /// What it says.
+        found: u64,
+        /// The file's size.
+        bytes: u64,
+    },
     /// The file on this instance.
     #[error("the file could not be read to its end: did it change?")]
     Read(#[source] std::io::Error),
@@ -103,7 +111,7 @@ impl TransferError {
 /// What a server has got of a file, and what its bytes digest to here.
 #[derive(Debug)]
 pub(crate) struct Sent {
-    /// SHA-256 of the bytes that were read here.
+    /// SHA-256 of all bytes of the file, which were read here whatever the server says.
     pub here: Digest,
     /// SHA-256 of what the server stored, as it says.
     pub there: Option<Digest>,
@@ -185,7 +193,11 @@ impl Transfer {
         loop {
             let before = source.have();
             let error = match self.send_rest(order, bytes, &source).await {
-                Ok(there) => return Ok(Sent { here: source.digest(), there }),
+                Ok(there) => {
+                    // A server can answer before it has taken a byte; what is signed is the file's digest all the same.
+                    source.read_to(bytes).await.map_err(TransferError::Read)?;
+                    return Ok(Sent { here: source.digest(), there });
+                }
                 Err(error) => error,
             };
             if let Some(error) = source.failure() {
@@ -206,7 +218,7 @@ impl Transfer {
         // What an earlier try sent is read all the same: the receipt's digest is of bytes that were read here.
         source.read_to(state.bytes).await.map_err(TransferError::Read)?;
         if state.digest.is_some() {
-            return Ok(state.digest);
+            return whole(&state, bytes);
         }
         let request = line
             .request(Method::PUT, &format!("{path}?bytes={bytes}&offset={}", state.bytes))
@@ -214,7 +226,7 @@ impl Transfer {
             .header(header::CONTENT_LENGTH, bytes - state.bytes)
             .body(source.body(state.bytes))
             .map_err(RequestError::Request)?;
-        Ok(received(line.exchange.send(request).await?).await?.digest)
+        whole(&received(line.exchange.send(request).await?).await?, bytes)
     }
 
     /// A fresh connection, with the proof that is good for it.
@@ -247,6 +259,14 @@ impl Line {
 
 async fn received(answer: Response<Incoming>) -> Result<Received, TransferError> {
     serde_json::from_slice(&small(answer, ANSWER_MAX_BYTES).await?).map_err(TransferError::Answer)
+}
+
+/// The digest of what the server has, where it says that this is all.
+fn whole(state: &Received, bytes: u64) -> Result<Option<Digest>, TransferError> {
+    if state.digest.is_some() && state.bytes != bytes {
+        return Err(TransferError::OtherWhole { found: state.bytes, bytes });
+    }
+    Ok(state.digest)
 }
 
 /// Waits for the next try, unless no try can help. A try that brought something over makes the wait short again.

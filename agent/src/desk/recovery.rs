@@ -15,13 +15,13 @@ use crate::exec::chain;
 impl Desk {
     /// Ends and reports all tasks that an earlier agent left unfinished.
     pub(crate) async fn recover(self: &Rc<Self>) {
-        let moving = self.notes.recover();
-        crate::exec::handed::sweep(&self.named_scripts());
+        let mut moving = self.notes.recover();
         let unfinished = self.state.borrow().journal.unfinished();
         for task in unfinished {
+            let noted = moving.remove(&task.order.hex());
             let reason = match &task.tree {
-                _ if moving.contains(&task.order.hex()) => {
-                    "the agent ended while it moved a file; what it had staged is removed, whether the file came to its place is not known".to_owned()
+                _ if noted.is_some() => {
+                    "the agent ended while it moved a file; what it had staged is removed, whether the file came to where it was to go is not known".to_owned()
                 }
                 None => "the agent ended before the task began; it has not run".to_owned(),
                 Some(identity) => match end(identity).await {
@@ -35,9 +35,14 @@ impl Desk {
             // Not waited for: a disk that is full must not keep the agent from its link.
             let desk = Rc::clone(self);
             self.tasks.spawn_local(async move {
-                desk.conclude(task.order, &invocation, interrupted(&reason)).await;
+                let recorded = desk.conclude(task.order, &invocation, interrupted(&reason)).await;
+                if let Some(noted) = noted {
+                    noted.settle(recorded);
+                }
             });
         }
+        // Only now: what was still running of them had its script in there.
+        crate::exec::handed::sweep(&self.named_scripts());
     }
 }
 

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Desk;
 use super::intake::{interrupted, report};
+use crate::exec::file::notes::Noted;
 use crate::exec::live::Live;
 use crate::exec::plugin::{AdmittedPlugin, Plugin};
 use crate::exec::script::Script;
@@ -121,8 +122,9 @@ impl Desk {
             () = self.closing.cancelled() => None,
             turn = self.slots.acquire() => turn.ok(),
         };
+        let mut noted = None;
         let outcome = match turn {
-            Some(_turn) => Box::pin(self.run(&task)).await,
+            Some(_turn) => Box::pin(self.run(&task, &mut noted)).await,
             None if task.stop.is_cancelled() => {
                 Outcome::without_run(TaskStatus::Cancelled, None, "it was stopped before its turn, and has not run")
             }
@@ -131,14 +133,20 @@ impl Desk {
         let effect = self.effect(&task, &outcome);
         let outcome = match effect {
             Some((effect, _)) => Outcome {
-                reason: Some(format!("its exit code asks that the instance is {}, which follows", effect.as_str())),
+                reason: Some(format!(
+                    "its exit code asks that the instance is {}; the agent tries that after this is recorded",
+                    effect.as_str()
+                )),
                 ..outcome
             },
             None => outcome,
         };
         let safe = self.conclude(task.order, &task.invocation, outcome).await;
-        // An agent that is stopped here carries it out no more, and nothing does it by guess at the next start.
-        if let (true, Some((effect, line))) = (safe, effect) {
+        if let Some(noted) = noted {
+            noted.settle(safe);
+        }
+        // An agent that is stopped by now carries it out no more, and nothing does it by guess at the next start.
+        if let Some((effect, line)) = effect.filter(|_| safe && !self.closing.is_cancelled()) {
             tracing::warn!(invocation.id = %task.invocation, order = %task.order, "the instance is {}", effect.as_str());
             if let Err(reason) = effect::carry_out(line).await {
                 tracing::error!(invocation.id = %task.invocation, reason, "the instance is not {}", effect.as_str());
@@ -154,7 +162,8 @@ impl Desk {
         Some((effect, self.config.effects.as_ref()?.line(effect)))
     }
 
-    async fn run(self: &Rc<Self>, task: &Task) -> Outcome {
+    /// Does it; the note of a file that is moved is left in `noted`, to be kept until the end is recorded.
+    async fn run(self: &Rc<Self>, task: &Task, noted: &mut Option<Noted>) -> Outcome {
         if task.trial {
             return match &task.job {
                 Job::Script(script) => trial::script(script, self.config.effects.as_ref()),
@@ -168,7 +177,7 @@ impl Desk {
         let halt = CancellationToken::new();
         if let Job::Move(admitted) = &task.job {
             // No process is started for it, so there is no tree.
-            return self.halted(task, &halt, self.moved(task.order, admitted, &halt, &mut live)).await;
+            return self.halted(task, &halt, self.moved(task.order, admitted, &halt, &mut live, noted)).await;
         }
         let tree = match self.trees.create_limited(&task.tree_name(), &task.job.quota()) {
             Ok(tree) => tree,
@@ -209,11 +218,12 @@ impl Desk {
         admitted: &AdmittedMove,
         halt: &CancellationToken,
         live: &mut Live,
+        noted: &mut Option<Noted>,
     ) -> Outcome {
         let mover = file::Mover { transfer: &self.transfer, notes: &self.notes, order, halt };
         match admitted {
-            AdmittedMove::Put(put) => file::put(put, &mover, live).await,
-            AdmittedMove::Collect(action) => collect::collect(action, &mover).await,
+            AdmittedMove::Put(put) => file::put(put, &mover, live, noted).await,
+            AdmittedMove::Collect(action) => collect::collect(action, &mover, noted).await,
         }
     }
 

@@ -19,7 +19,7 @@ use super::live::Live;
 use super::{Outcome, chain};
 use crate::clock::local_ms;
 use crate::transfer::{Last, Transfer, TransferError};
-use notes::Notes;
+use notes::{Noted, Notes};
 use orderly_host::output::OutputSink as _;
 use owner::{Owner, OwnerError};
 use place::{Place, PlaceError, check_directory, check_name};
@@ -98,8 +98,13 @@ pub(super) enum FileError {
         /// The cap.
         most: u64,
     },
+    /// A collected file is another by now.
+    #[error(
+        "`{0}` changed while it was read, so what was sent is no whole file: send it when nobody writes, or a copy"
+    )]
+    Changed(String),
     /// The note.
-    #[error("the file is not staged, since a note of it cannot be written in the agent's data directory")]
+    #[error("the file is not moved, since a note of it cannot be written in the agent's data directory")]
     Note(#[source] std::io::Error),
     /// No randomness, or a thread that broke.
     #[error("the system did not do its part")]
@@ -110,6 +115,15 @@ pub(super) enum FileError {
     /// A stop.
     #[error("it was ended by a stop{0}")]
     Stopped(&'static str),
+}
+
+impl Mover<'_> {
+    /// Notes that this order is at work, so that it is not told after a crash that it has not begun.
+    pub(super) async fn note(&self, directory: &str, name: &str) -> Result<Noted, FileError> {
+        let (order, notes) = (self.order, self.notes.clone());
+        let (directory, name) = (directory.to_owned(), name.to_owned());
+        blocking(move || notes.write(&order, &directory, &name).map_err(FileError::Note)).await
+    }
 }
 
 impl FileError {
@@ -128,7 +142,7 @@ impl FileError {
         match self {
             Self::Place(error) => error.code(),
             Self::Owner(error) => error.code(),
-            Self::Transfer { .. } => ResultCode::FileTransferFail,
+            Self::Transfer { .. } | Self::Changed(_) => ResultCode::FileTransferFail,
             Self::Content { .. } => ResultCode::FileContentInvalid,
             Self::TooLarge { .. } => ResultCode::FileTooLarge,
             Self::Note(_) | Self::System(_) => ResultCode::FileCreateFail,
@@ -153,11 +167,11 @@ impl AdmittedFile {
     }
 }
 
-/// Puts the file in its place.
-pub(crate) async fn put(file: &AdmittedFile, mover: &Mover<'_>, live: &mut Live) -> Outcome {
+/// Puts the file in its place. The note of it is left in `noted`: it is good until the end is recorded.
+pub(crate) async fn put(file: &AdmittedFile, mover: &Mover<'_>, live: &mut Live, noted: &mut Option<Noted>) -> Outcome {
     let started_ms = local_ms();
     let end = Instant::now() + Duration::from_secs(u64::from(file.action.timeout_s));
-    match put_until(file, mover, end, live).await {
+    match put_until(file, mover, end, live, noted).await {
         Ok(()) => Outcome {
             reason: None,
             started_ms: Some(started_ms),
@@ -167,13 +181,16 @@ pub(crate) async fn put(file: &AdmittedFile, mover: &Mover<'_>, live: &mut Live)
     }
 }
 
-async fn put_until(file: &AdmittedFile, mover: &Mover<'_>, end: Instant, live: &mut Live) -> Result<(), FileError> {
+async fn put_until(
+    file: &AdmittedFile,
+    mover: &Mover<'_>,
+    end: Instant,
+    live: &mut Live,
+    noted: &mut Option<Noted>,
+) -> Result<(), FileError> {
     let AdmittedFile { action, owner } = file.clone();
     let name = staged::name_for(&action.name).map_err(FileError::System)?;
-    // Dropped last, when nothing can be left.
-    let (order, notes, noted_name) = (mover.order, mover.notes.clone(), name.clone());
-    let directory = action.directory.clone();
-    let _noted = blocking(move || notes.write(&order, &directory, &noted_name).map_err(FileError::Note)).await?;
+    *noted = Some(mover.note(&action.directory, &name).await?);
     let (wanted, target) = (action.clone(), name);
     let staged = blocking(move || {
         let place = Place::make(&wanted.directory, owner)?;

@@ -6,6 +6,7 @@
 mod crashes;
 mod enrolment;
 mod extras;
+mod files;
 mod fleet;
 mod orders;
 mod plugins;

@@ -44,9 +44,11 @@ pub(crate) struct State {
     pub(crate) hello: Option<Hello>,
     pub(crate) reports: Vec<Report>,
     pub(crate) live: Vec<ToServer>,
-    /// Blobs are not given while this is set.
+    /// What is said by method to whoever sends a file, whatever is sent.
+    pub(crate) said: HashMap<http::Method, String>,
+    /// Blobs are not given, and nothing is said of files, while this is set.
     pub(crate) hold: bool,
-    /// Blobs that were asked for.
+    /// Blobs and files that were asked for.
     pub(crate) asked: usize,
     /// Reports are not acknowledged while this is set.
     pub(crate) mute: bool,
@@ -156,6 +158,10 @@ impl Server {
                 let digest = path.strip_prefix("/agent/v1/blobs/").unwrap_or_default();
                 self.with(|state| state.asked += 1);
                 self.until("blobs to be given", |state| (!state.hold).then_some(())).await;
+                if path.starts_with("/agent/v1/files/") {
+                    let said = self.with(|state| state.said.get(request.method()).cloned()).unwrap_or_default();
+                    return Response::new(Full::new(said.into()));
+                }
                 match self.with(|state| state.blobs.get(digest).cloned()) {
                     Some(bytes) if proof => Response::new(Full::new(bytes.into())),
                     _ => problem(StatusCode::NOT_FOUND, "there is no such blob"),

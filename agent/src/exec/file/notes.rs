@@ -1,12 +1,14 @@
-//! Notes of staged files: what a crash could leave in somebody else's directory, so that the next start removes it.
+//! Notes of files on their way: what a crash could leave in somebody else's directory, so that the next start removes it, and
+//! which orders had begun.
 //!
-//! Owns the files under `staged` in the data directory, one for each order that moves a file, written and synced before the staged
-//! file is made and removed when nothing can be left. A note is believed only where it names a file that this agent names so.
+//! Owns the files under `staged` in the data directory, one for each order that moves a file, written and synced before a file is
+//! staged or sent and removed once the order's end is recorded. A note is believed only where it names a file that this agent
+//! names so; that of a collected file names none.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use orderly_signing::digest::Digest;
 use rustix::fs::{AtFlags, unlinkat};
@@ -38,9 +40,22 @@ pub(crate) struct Noted {
     path: PathBuf,
 }
 
+impl Noted {
+    /// Removes the note where the end of its order is recorded; else the next agent finds it.
+    pub(crate) fn settle(self, recorded: bool) {
+        if !recorded {
+            std::mem::forget(self);
+        }
+    }
+}
+
 impl Drop for Noted {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if let Err(error) = std::fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.path.display(), %error, "a note of a file cannot be removed");
+        }
     }
 }
 
@@ -68,9 +83,10 @@ impl Notes {
         Ok(noted)
     }
 
-    /// Removes what an earlier agent staged and did not put in place, and answers the orders that it was at work on.
-    pub(crate) fn recover(&self) -> HashSet<String> {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return HashSet::new() };
+    /// Removes what an earlier agent staged and did not put in place, and answers the orders that it was at work on, by their
+    /// digests in hexadecimal.
+    pub(crate) fn recover(&self) -> HashMap<String, Noted> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return HashMap::new() };
         entries
             .flatten()
             .map(|entry| {
@@ -78,8 +94,7 @@ impl Notes {
                 if let Ok(Ok(note)) = std::fs::read(entry.path()).map(|bytes| serde_json::from_slice::<Note>(&bytes)) {
                     remove(&note);
                 }
-                forget(&entry.path());
-                entry.file_name().to_string_lossy().into_owned()
+                (entry.file_name().to_string_lossy().into_owned(), Noted { path: entry.path() })
             })
             .collect()
     }
@@ -95,11 +110,5 @@ fn remove(note: &Note) {
     match removed {
         Ok(()) => tracing::warn!(directory = note.directory, "a file that an earlier agent staged is removed"),
         Err(error) => tracing::debug!(directory = note.directory, error, "no staged file is left"),
-    }
-}
-
-fn forget(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path) {
-        tracing::warn!(path = %path.display(), %error, "a note of a staged file cannot be removed");
     }
 }
