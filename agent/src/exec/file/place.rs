@@ -1,8 +1,9 @@
 //! Where a file is put or found: its directory as an open descriptor, and the rules on the way there.
 //!
 //! Owns the walk from the root, one name after the other, and what is refused on it: `..`, a link as the last directory, and links
-//! on the way that somebody other than root or this agent's own user has made, who could turn them. What was walked to is a
-//! descriptor, so that nobody can exchange it afterwards; directories that were made are removed again where nothing came of them.
+//! on the way that somebody other than root or this agent's own user has made, or can put another in the place of. What was
+//! walked to is a descriptor, so that nobody can exchange it afterwards; directories that were made are removed again where
+//! nothing came of them.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -12,11 +13,16 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use orderly_model::task::ResultCode;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat, openat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fremovexattr, fstat, mkdirat, openat,
+    readlinkat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::owner::Owner;
+
+/// Where the system keeps who else may do what with a file, and what files in a directory get of that.
+const ACL: &str = "system.posix_acl_access";
+const DEFAULT_ACL: &str = "system.posix_acl_default";
 
 /// Links that are followed on one way, as many as Linux follows.
 const LINKS_MAX: u32 = 40;
@@ -47,6 +53,14 @@ pub(crate) enum PlaceError {
         /// Whose it is.
         uid: u32,
     },
+    /// A link that others can exchange.
+    #[error(
+        "`{0}` is a symbolic link in a directory in which others may put another in its place: write the path that is meant"
+    )]
+    LinkInOpen(String),
+    /// Something else than what was just there or just made.
+    #[error("`{0}` was exchanged for something else meanwhile, by somebody who may write there")]
+    Exchanged(String),
     /// Too many links.
     #[error("`{0}` leads over more than {LINKS_MAX} symbolic links")]
     Links(String),
@@ -187,11 +201,7 @@ impl Place {
                     if links > LINKS_MAX {
                         return Err(PlaceError::Links(path.to_owned()));
                     }
-                    if found.st_uid != 0 && found.st_uid != rustix::process::geteuid().as_raw() {
-                        let link = format!("{}: {}", path, name.to_string_lossy().escape_debug());
-                        return Err(PlaceError::LinkOfOther { path: link, uid: found.st_uid });
-                    }
-                    let target = rustix::fs::readlinkat(&place.descriptor, &name, Vec::new()).map_err(io("follow"))?;
+                    let target = place.target(&name)?;
                     if target.as_bytes().starts_with(b"/") {
                         place.descriptor = open_directory(CWD, "/").map_err(io("open"))?;
                     }
@@ -206,6 +216,28 @@ impl Place {
             place.descriptor = readable(&place.descriptor).map_err(io("open"))?;
         }
         Ok(place)
+    }
+
+    /// Where the link leads, if nobody but root and this agent's own user can have a say in that. What is looked at is what is read.
+    fn target(&self, name: &OsString) -> Result<std::ffi::CString, PlaceError> {
+        let shown = || format!("{}: {}", self.path, name.to_string_lossy().escape_debug());
+        let failed = |source: Errno| PlaceError::io("follow", &self.path, source);
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let link = openat(&self.descriptor, name, flags, Mode::empty()).map_err(failed)?;
+        let found = fstat(&link).map_err(failed)?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::Symlink {
+            return Err(PlaceError::Exchanged(shown()));
+        }
+        if !is_trusted(found.st_uid) {
+            return Err(PlaceError::LinkOfOther { path: shown(), uid: found.st_uid });
+        }
+        let holder = fstat(&self.descriptor).map_err(failed)?;
+        let (open, sticky) = (Mode::WGRP | Mode::WOTH, Mode::SVTX);
+        let mode = Mode::from_raw_mode(holder.st_mode);
+        if !is_trusted(holder.st_uid) || (mode.intersects(open) && !mode.contains(sticky)) {
+            return Err(PlaceError::LinkInOpen(shown()));
+        }
+        readlinkat(&link, "", Vec::new()).map_err(failed)
     }
 
     fn make_one(&mut self, name: &OsString, owner: Owner) -> Result<(), PlaceError> {
@@ -224,6 +256,11 @@ impl Place {
         let failed = |source: Errno| PlaceError::io("make the directory", &self.path, source);
         let opened = open_directory(&self.descriptor, name).map_err(failed)?;
         let made = readable(&opened).map_err(failed)?;
+        // Somebody who may write there can have put another in its place, which must not be given away.
+        if !is_fresh(&made).map_err(failed)? {
+            return Err(PlaceError::Exchanged(self.path.clone()));
+        }
+        without_acl(&made).map_err(failed)?;
         owner.give(&made).map_err(failed)?;
         fchmod(&made, Mode::from_raw_mode(0o755)).map_err(failed)?;
         // The name must last as long as what is put in it.
@@ -271,6 +308,35 @@ impl Drop for Place {
             let _ = unlinkat(&holder, &name, AtFlags::REMOVEDIR);
         }
     }
+}
+
+/// Whether nobody but root and this agent's own user is behind it.
+fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
+}
+
+/// Whether a directory can be the one that was made just now: this agent's own user's alone, and empty.
+pub(super) fn is_fresh(directory: &OwnedFd) -> Result<bool, Errno> {
+    let found = fstat(directory)?;
+    // Its group and the bit for that can come from the directory that holds it.
+    let own = found.st_uid == rustix::process::geteuid().as_raw() && found.st_mode & 0o777 == 0o700;
+    for entry in Dir::read_from(directory)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(own)
+}
+
+/// Takes away what a file or a directory got from the directory that holds it: nobody has more of it than its mode says.
+pub(super) fn without_acl(file: impl AsFd) -> Result<(), Errno> {
+    for name in [ACL, DEFAULT_ACL] {
+        match fremovexattr(&file, name) {
+            Err(Errno::NODATA | Errno::NOTSUP) => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
 }
 
 /// Opens what must be a directory and no link, to go on from it.

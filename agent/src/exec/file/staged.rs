@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::notes::MARK;
 use super::owner::Owner;
-use super::place::{Place, PlaceError};
+use super::place::{Place, PlaceError, without_acl};
 use crate::platform;
 
 /// Bytes of the final name that the staged one begins with: it must not become longer than any name may be.
@@ -80,6 +80,8 @@ impl Staged {
             let path = path.clone();
             move |source: Errno| PlaceError::io(doing, &path, source)
         };
+        // A mode on top of an access list would give those that the list names what is meant for the group.
+        without_acl(&self.file).map_err(failed("take the access list of"))?;
         finish.owner.give(&self.file).map_err(failed("set the owner of"))?;
         // Behind the owner: the system takes setuid and setgid away where the owner changes.
         fchmod(&self.file, Mode::from_raw_mode(finish.mode)).map_err(failed("set the mode of"))?;
