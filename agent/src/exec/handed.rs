@@ -1,8 +1,9 @@
 //! The script as the program that runs it sees it.
 //!
 //! Owns the hand-over: a sealed memory file that nobody else can read or change, or, where a launcher needs a file with
-//! a name of its own, a file in a directory that only the script's user can enter. Never text in a command line, never a
-//! name that somebody could have planted. A named file goes with its owner here; what a crash left is swept at the next start.
+//! a name of its own, a file in a directory that only the script's user and its group can enter and only the agent can change.
+//! Never text in a command line, never a name that somebody could have planted. A named file goes with its owner here; what a
+//! crash left is swept at the next start.
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, OpenOptions, Permissions};
@@ -99,7 +100,9 @@ impl Named {
         if account.credentials().is_some() {
             let (uid, gid) = account.ids();
             fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-            std::os::unix::fs::chown(&named.directory, Some(uid), Some(gid))?;
+            // The directory stays this agent's: what root removes is never another's to exchange.
+            std::os::unix::fs::chown(&named.directory, None, Some(gid))?;
+            std::fs::set_permissions(&named.directory, Permissions::from_mode(0o710))?;
         }
         Ok(named)
     }

@@ -118,17 +118,20 @@ async fn a_launcher_starts_the_script_and_no_shell_reads_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_file_with_a_name_is_its_users_alone_and_gone_with_the_run() {
     let fleet = Fleet::linked().await;
-    let line = r#"sh -c 'echo "$1"; stat -c "%a %U" "$1" "${1%/*}"; cat "$1"' x {{ACS::ScriptFileName|Ext(".py")}}"#;
+    let line = r#"sh -c 'echo "$1"; stat -c "%a %U" "$1" "${1%/*}"; mv "$1" "$1.x" 2>&- && echo moved && mv "$1.x" "$1"; cat "$1"' x {{ACS::ScriptFileName|Ext(".py")}}"#;
     let named = |order: &mut Order| says(order, |script| script.launcher = Some(line.to_owned()));
     let whoami = fleet.outcome("id -un", |_| {}).await.stdout().trim().to_owned();
-    let check = |output: String, whoami: &str| {
+    let check = |output: String, whoami: &str, directory: &str| {
         let lines: Vec<_> = output.lines().collect();
         assert!(lines[0].ends_with("/script.py"), "{output}");
-        assert_eq!(lines[1..], [format!("500 {whoami}"), format!("700 {whoami}"), "print(1)".to_owned()]);
+        assert_eq!(lines[1..3], [format!("500 {whoami}"), directory.to_owned()]);
+        // Another user cannot exchange what the agent removes.
+        let own = directory.starts_with("700");
+        assert_eq!((lines.contains(&"moved"), lines.last()), (own, Some(&"print(1)")), "{output}");
         let directory = Path::new(lines[0]).parent().unwrap();
         assert!(!directory.exists() && !directory.parent().unwrap().exists(), "nothing is left of {directory:?}");
     };
-    check(fleet.outcome("print(1)", named).await.stdout(), &whoami);
+    check(fleet.outcome("print(1)", named).await.stdout(), &whoami, &format!("700 {whoami}"));
     if root("a script file of another user") {
         let done = fleet
             .outcome("print(1)", |order| {
@@ -136,7 +139,7 @@ async fn a_script_file_with_a_name_is_its_users_alone_and_gone_with_the_run() {
                 user(order, "nobody");
             })
             .await;
-        check(done.stdout(), "nobody");
+        check(done.stdout(), "nobody", "710 root");
     }
 }
 
