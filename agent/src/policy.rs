@@ -345,12 +345,25 @@ pub(crate) fn not_rolled_back(journal: &Journal, plugin: &Vouched) -> Result<(),
 /// could be accepted for ever would have to be remembered for ever, and with it every stop that came before its order.
 pub(crate) const LIFETIME_MAX_MS: i64 = 31 * 24 * 60 * 60 * 1000;
 
-/// Check 4, this agent's part: an order that could be accepted for longer than anything is remembered.
+/// How far the signer's clock may be ahead of this instance's: as far as signers and servers let orders begin early.
+const AHEAD_MAX_MS: i64 = 5 * 60 * 1000;
+
+/// Check 5, this agent's part: an order that could be accepted for longer than anything is remembered. One from the future could
+/// say any lifetime.
 ///
 /// # Errors
 /// `payload`.
-pub(crate) fn not_for_ever(order: &Order) -> Result<(), Refusal> {
-    let lifetime_ms = order.expires_ms.saturating_sub(order.issued_ms);
+pub(crate) fn not_for_ever(order: &Order, now_ms: i64) -> Result<(), Refusal> {
+    let ahead_ms = order.issued_ms.saturating_sub(now_ms);
+    if ahead_ms > AHEAD_MAX_MS {
+        let reason = format!(
+            "the order says that it is signed {} s from now, at most {} s are allowed: compare the clocks of whoever signed it and of this instance",
+            ahead_ms / 1000,
+            AHEAD_MAX_MS / 1000
+        );
+        return Err(Refusal::new(Check::Payload, reason));
+    }
+    let lifetime_ms = order.expires_ms.saturating_sub(order.issued_ms.min(now_ms));
     if lifetime_ms <= LIFETIME_MAX_MS {
         return Ok(());
     }

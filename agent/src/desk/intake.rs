@@ -157,7 +157,7 @@ impl Desk {
         let state = self.state.borrow();
         let gate = self.gate(&state);
         let order = gate.order(&offer.order, &offer.proof)?;
-        policy::not_for_ever(&order)?;
+        policy::not_for_ever(&order, gate.now_ms)?;
         policy::not_replayed(&state.journal, &order)?;
         Gate::carried_out(&order)?;
         Ok(order)

@@ -60,6 +60,11 @@ async fn each_of_the_first_six_checks_refuses_by_its_name() {
     refused(&fleet, &late, nothing, "expired").await;
     let for_ever = signed(&fleet, |order| order.expires_ms = order.issued_ms + 32 * 24 * 60 * 60 * 1000);
     refused(&fleet, &for_ever, nothing, "payload").await;
+    let post_dated = signed(&fleet, |order| {
+        order.issued_ms = now_ms() + 400_000;
+        order.expires_ms = order.issued_ms + 1000;
+    });
+    refused(&fleet, &post_dated, nothing, "payload").await;
     let early = signed(&fleet, |order| order.not_before_ms = now_ms() + 30_000);
     refused(&fleet, &early, nothing, "not-yet-valid").await;
     refused(&fleet, &signed(&fleet, |_| {}), |offer| offer.content = Some(b"rm".to_vec()), "content").await;
@@ -107,7 +112,7 @@ async fn the_clock_is_not_pushed_to_the_keyrings_expiry_by_a_stop_of_the_stolen_
     let task = fleet.script("while :; do sleep 0.05; done", |_| {});
     fleet.accepted(task).await;
     let mut stop = fleet.order(Action::Stop { order: task, invocation: "t-1".to_owned() });
-    (stop.issued_ms, stop.expires_ms) = (now_ms() + 3_000_000, now_ms() + 3_100_000);
+    (stop.issued_ms, stop.expires_ms) = (now_ms() + 200_000, now_ms() + 3_100_000);
     let envelope = sign_order(&stop, &fleet.dispatch).unwrap();
     fleet.server.send(ToAgent::Offer(Box::new(fleet.offer_of(&envelope, None))));
     assert_eq!(fleet.ended(task).await.status(), "Terminated");
@@ -152,7 +157,7 @@ async fn a_floor_that_was_verified_holds_over_restarts_so_a_clock_set_back_lets_
     let mut fleet = Fleet::linked().await;
     // An operator's clock is ahead: what it signed raises the floor past this machine's clock.
     let ahead = fleet.outcome("true", |order| {
-        order.issued_ms = now_ms() + 600_000;
+        order.issued_ms = now_ms() + 200_000;
         order.expires_ms = now_ms() + 900_000;
     });
     assert_eq!(ahead.await.status(), "Success");
