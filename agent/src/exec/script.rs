@@ -111,9 +111,10 @@ pub(crate) async fn run(
     };
     started(&tree);
     let mut keeper = Keeper::new(script.output_bytes());
-    let (end, hits) = watch(script, child, tree, halt, &mut keeper, live).await;
+    let Watched { end, hits, left } = watch(script, child, tree, halt, &mut keeper, live).await;
     live.flush();
-    held_back(named(end, script, keeper.finish(), started_ms), hits, &quota(&script.action))
+    let outcome = held_back(named(end, script, keeper.finish(), started_ms), hits, &quota(&script.action));
+    if left { let_live(outcome) } else { outcome }
 }
 
 /// Starts it; the file that it was handed over in lives as long as what is given back.
@@ -142,6 +143,14 @@ async fn start(script: &Script, tree: &Tree, place: &Path) -> Result<(Child, Opt
     spawn(spec, tree).await.map(|child| (child, named)).map_err(|error| chain(&error))
 }
 
+/// What was seen of a run.
+struct Watched {
+    end: End,
+    hits: Hits,
+    /// Whether something of it lives on, as the order says.
+    left: bool,
+}
+
 /// Why a run is over.
 enum End {
     Exited(Ended),
@@ -158,7 +167,7 @@ async fn watch(
     halt: &Halt<'_>,
     keeper: &mut Keeper,
     live: &mut Live,
-) -> (End, Hits) {
+) -> Watched {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let own = Pid::from_raw(child.pid()).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     let mut reading = Reading { pump: Box::pin(pump(&mut stdout, &mut stderr, u64::MAX, keeper, live)), over: false };
@@ -182,9 +191,10 @@ async fn watch(
     if gone {
         reading.rest(LEFT_BEHIND_TIME).await;
         let hits = tree.hits();
+        let left = alone && is_left(&tree).await;
         // Where the script left nothing behind this only tidies up.
         tree.release();
-        return (why, hits);
+        return Watched { end: why, hits, left };
     }
     let terminated = reading.beside(tree.terminate(halt.grace)).await;
     reading.rest(REST_TIME).await;
@@ -192,7 +202,12 @@ async fn watch(
         Ok(()) => why,
         Err(error) => End::Lost(chain(&error)),
     };
-    (end, tree.hits())
+    Watched { end, hits: tree.hits(), left: false }
+}
+
+/// Whether something of a tree lives on whose script has ended. What is just about to end is not meant.
+async fn is_left(tree: &Tree) -> bool {
+    !tree.is_empty().unwrap_or(false) && tokio::time::timeout(LEFT_BEHIND_TIME, tree.emptied()).await.is_err()
 }
 
 /// Ends the script's own process and no other; says whether that is done.
@@ -260,6 +275,13 @@ fn named(end: End, script: &Script, output: Kept, started_ms: Option<i64>) -> Ou
         used: Vec::new(),
         started_ms,
     }
+}
+
+/// Says that something was let live, whatever else there is to say.
+fn let_live(outcome: Outcome) -> Outcome {
+    let sentence = "what it left in the background was let live, as the order says";
+    let reason = outcome.reason.map_or(sentence.to_owned(), |reason| format!("{reason}; {sentence}"));
+    Outcome { reason: Some(reason), ..outcome }
 }
 
 /// Says where a failure came from a limit. A script that got along with it is not told off.

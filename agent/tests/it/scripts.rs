@@ -185,6 +185,8 @@ async fn what_a_script_leaves_behind_lives_on_where_the_order_says_process() {
     let left = mark(5);
     let done = fleet.outcome(&format!("sleep {left} & echo started"), alone).await;
     assert_eq!((done.status(), done.stdout().as_str()), ("Success", "started\n"));
+    assert!(done.reason().contains("let live"), "{}", done.reason());
+    assert_eq!(fleet.outcome("true", alone).await.reason(), "", "nothing was left");
     let alive = processes(&left);
     assert_eq!(alive.len(), 1, "a service that was started on purpose");
     kill(&alive);
