@@ -14,6 +14,7 @@ use orderly_wire::http::command::{
 use orderly_wire::http::invocation::{CreateInvocation, InvocationView, Run, StopInvocation};
 use reqwest::{Method, StatusCode};
 
+use crate::store::row::{NewVersion, VersionOutcome};
 use crate::tests::Server;
 use crate::tests::agent::{Agent, read};
 
@@ -80,9 +81,45 @@ async fn the_life_of_a_command() {
     for method in [Method::GET, Method::DELETE] {
         assert_eq!(server.problem(method, &path, &()).await.code, "unknown-command");
     }
-    assert_eq!(server.problem(Method::GET, "/v1/commands/c-%0a?version=7", &()).await.code, "unknown-command");
+    for id in ["c-%0a", "%00"] {
+        let path = format!("/v1/commands/{id}?version=7");
+        assert_eq!(server.problem(Method::GET, &path, &()).await.code, "unknown-command");
+        assert_eq!(server.problem(Method::DELETE, &path, &()).await.code, "unknown-command");
+    }
+    for field in ["prefix", "contains"] {
+        let problem = server.problem(Method::GET, &format!("/v1/commands?{field}=a%00"), &()).await;
+        assert_eq!((problem.status, problem.code.as_str()), (400, "query"), "{field}");
+    }
     let path = format!("/v1/commands/{}?version=7", copy.view.id);
     assert_eq!(server.problem(Method::GET, &path, &()).await.code, "unknown-version");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_of_one_command_without_end_are_refused() {
+    let server = Server::bare().await;
+    let made = create(&server, draft("grow", "true")).await;
+    let id = made.view.id.clone();
+    for from in 1..1000 {
+        let new = NewVersion {
+            changed_ms: 1,
+            changed_by: "admin".to_owned(),
+            name: "grow".to_owned(),
+            description: String::new(),
+            content_digest: None,
+            content_bytes: 4,
+            draft: serde_json::to_string(&made.command).unwrap(),
+            tags: None,
+        };
+        assert_eq!(server.store.change_command(&id, from, new).await.unwrap(), VersionOutcome::Stored(from + 1));
+    }
+    let path = format!("/v1/commands/{id}");
+    let more = ChangeCommand { from: 1000, command: draft("grow", "false"), tags: None };
+    let problem = server.problem(Method::PUT, &path, &more).await;
+    assert_eq!((problem.status, problem.code.as_str()), (409, "command-versions"));
+    assert!(problem.hint.unwrap().contains("clone"));
+    let request = CloneCommand { name: "go on".to_owned(), version: None };
+    let copy: CommandDetail = server.json(Method::POST, &format!("{path}/clone"), &request).await;
+    change(&server, &copy.view.id, 1, draft("go on", "false")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
