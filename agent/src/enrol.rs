@@ -111,6 +111,7 @@ pub(crate) async fn enrol(request: Enrolment) -> Result<Pins, EnrolError> {
     let body = Enrol {
         code: request.code,
         key: key.public().clone(),
+        root: Some(request.root),
         name: request.name,
         facts: facts::gather(&Trees::supervised(std::path::Path::new("/proc/self/exe"))),
         proof: key.sign(&link_message("enrol", &own, &connection.exporter)).to_vec(),

@@ -1,10 +1,11 @@
 //! The one port: TLS, then HTTP/1.1 with WebSocket upgrades, for people, programs and agents alike.
 //!
-//! Owns the accept loop and a task per connection, with a cap, a time for the handshake and one for the head of a request. Never looks into a
+//! Owns the accept loop and a task per connection, with a cap, a time for the handshake, one for the head of a request and a pace for its body. Never looks into a
 //! request. Stops by no longer accepting and letting open requests end.
 
 mod certificate;
 mod linger;
+mod paced;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -33,6 +34,7 @@ use crate::shutdown::Phase;
 
 use certificate::Current;
 use linger::Lingering;
+use paced::{PACE, Paced};
 
 /// Connections at the same time: agents' links and the API's together.
 const CONNECTIONS_MAX: usize = 65_536;
@@ -165,9 +167,10 @@ async fn answer(
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(room);
     let path = request.uri().path().to_owned();
-    let handled = AssertUnwindSafe(router.oneshot(request.map(|body| Body::new(Lingering::new(body, phase)))))
-        .catch_unwind()
-        .await;
+    let handled =
+        AssertUnwindSafe(router.oneshot(request.map(|body| Body::new(Paced::new(Lingering::new(body, phase), PACE)))))
+            .catch_unwind()
+            .await;
     Ok(match handled {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},

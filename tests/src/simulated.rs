@@ -108,6 +108,7 @@ pub async fn enrol(place: &Place, code: &str, key: &SecretKey, name: &str) -> an
     let body = Enrol {
         code: code.to_owned(),
         key: key.public().clone(),
+        root: None,
         name: Some(name.to_owned()),
         facts: facts(name),
         proof,

@@ -195,6 +195,7 @@ fn enrolment() {
     let asked = Enrol {
         code: "oac_code".to_owned(),
         key: key().public().clone(),
+        root: Some(Digest::of(b"root")),
         name: Some("web-1".to_owned()),
         facts: facts(),
         proof,

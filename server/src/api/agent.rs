@@ -84,6 +84,12 @@ pub(crate) async fn enrol(
             .detail(format!("`{address}` is not in {}", activation.networks.join(", "))));
     }
     let keyring = api.trust.keyring().ok_or_else(order::no_keyring)?;
+    if let Some(told) = request.root.filter(|told| *told != keyring.root_fingerprint()) {
+        // The agent would refuse the keyring, and an instance that never links would stay in every list.
+        return Err(ApiError::conflict("other-root", "this fleet has another root than the one that the agent was told")
+            .detail(format!("the agent has `{told}`, the fleet `{}`", keyring.root_fingerprint()))
+            .hint("copy the whole line that `orderly activation create` printed; where it is right, this is not the server that it names"));
+    }
     let name = instance_name(&request, &uid)?;
     let new = NewInstance {
         uid: uid.clone(),

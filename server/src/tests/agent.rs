@@ -77,10 +77,22 @@ impl Agent {
 
     /// Asks to enrol; `purpose` is what the proof is made for.
     pub(crate) async fn enrol(&self, server: &Server, code: &str, purpose: &str) -> (u16, Vec<u8>) {
+        self.enrol_under(server, code, purpose, None).await
+    }
+
+    /// The same, with the root that the agent was told.
+    pub(crate) async fn enrol_under(
+        &self,
+        server: &Server,
+        code: &str,
+        purpose: &str,
+        root: Option<Digest>,
+    ) -> (u16, Vec<u8>) {
         exchange(server, |exporter| {
             let body = Enrol {
                 code: code.to_owned(),
                 key: self.key.public().clone(),
+                root,
                 name: None,
                 facts: facts("web-1"),
                 proof: self.key.sign(&link_message(purpose, &self.id, exporter)).to_vec(),

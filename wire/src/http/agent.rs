@@ -1,6 +1,7 @@
 //! What an agent asks over HTTP: enrolment, blobs and collected files (`/agent/v1`).
 
 use orderly_model::instance::Facts;
+use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 use orderly_signing::key::PublicKey;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,11 @@ pub struct Enrol {
     /// The instance's public key (Base64 of its SPKI DER). Its id follows from it.
     #[schema(value_type = String)]
     pub key: PublicKey,
+    /// The fingerprint of the fleet's root keys that the agent was told. A server of another fleet then refuses before anything is
+    /// counted; the agent checks the keyring itself in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub root: Option<Digest>,
     /// A name for people; the host name where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

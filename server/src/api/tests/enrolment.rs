@@ -1,5 +1,6 @@
 //! Enrolment and activation codes.
 
+use orderly_signing::digest::Digest;
 use orderly_wire::http::Page;
 use orderly_wire::http::activation::{ActivationView, CreatedActivation};
 use orderly_wire::http::instance::InstanceView;
@@ -11,6 +12,22 @@ use crate::tests::agent::Agent;
 
 fn code(body: &[u8]) -> String {
     serde_json::from_slice::<serde_json::Value>(body).unwrap()["code"].as_str().unwrap_or("").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_was_told_another_root_is_not_enrolled_and_nothing_is_counted() {
+    let server = Server::start().await;
+    let created: CreatedActivation = server.json(Method::POST, "/v1/activations", &json!({})).await;
+    let agent = Agent::new();
+    let (status, body) = agent.enrol_under(&server, &created.code, "enrol", Some(Digest::of(b"another"))).await;
+    assert_eq!((status, code(&body)), (409, "other-root".to_owned()));
+    let listed: Page<InstanceView> = server.get("/v1/instances").await;
+    assert!(listed.items.is_empty(), "{:?}", listed.items);
+    let listed: Page<ActivationView> = server.get("/v1/activations").await;
+    assert_eq!(listed.items[0].used, 0);
+    let line = created.enrol_line.unwrap();
+    let root = line.split("--root ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap();
+    assert_eq!(agent.enrol_under(&server, &created.code, "enrol", Some(root)).await.0, 201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
