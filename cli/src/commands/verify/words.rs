@@ -113,6 +113,9 @@ fn script(script: &ScriptAction) -> String {
 
 /// Names with their values.
 fn pairs(map: &BTreeMap<String, String>) -> String {
+    if map.is_empty() {
+        return "no values".to_owned();
+    }
     map.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect::<Vec<_>>().join(", ")
 }
 
