@@ -70,7 +70,7 @@ pub(crate) async fn run(data: &Path, config: Option<&Path>) -> Result<(), RunErr
         .map_err(RunError::Journal)?;
     tell(&found);
     if floor_ms > journal.floor_ms()
-        && let Err(error) = journal.append(&[journal::floor(floor_ms)])
+        && let Err(error) = journal.append(&[journal::record::floor(floor_ms)])
     {
         tracing::warn!(error = %crate::exec::chain(&error), "the clock's floor is not recorded");
     }

@@ -33,6 +33,7 @@ use crate::journal::{self, Journal, JournalError};
 use crate::transfer::Transfer;
 
 mod approvals;
+mod claims;
 mod code;
 mod intake;
 mod receipts;
@@ -221,7 +222,7 @@ impl Desk {
             return;
         }
         let floor = floor_after_keyring(state.journal.floor_ms(), &keyring);
-        if let Err(error) = state.journal.append(&[journal::floor(floor)]) {
+        if let Err(error) = state.journal.append(&[journal::record::floor(floor)]) {
             tracing::warn!(error = %crate::exec::chain(&error), "the clock's floor is not recorded");
         }
         tracing::info!(keyring.revision = keyring.revision, "a newer keyring is in force");

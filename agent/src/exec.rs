@@ -136,7 +136,7 @@ mod tests {
         let mut append = |outcome: &Outcome| {
             let head = outcome.output.iter().flat_map(|kept| &kept.head);
             let text: Vec<u8> = head.flat_map(|segment| segment.bytes.clone()).collect();
-            let record = crate::journal::seen(
+            let record = crate::journal::record::seen(
                 orderly_signing::digest::Digest::ZERO,
                 None,
                 Some(String::from_utf8(text).unwrap()),

@@ -26,7 +26,7 @@ mod tests;
 
 use frame::{End, PAYLOAD_MAX, Place};
 use index::{At, Index, State};
-use record::{Approved, Floor, Opened, Record, Seen, TreeOf, VERSION};
+use record::{Opened, Record, VERSION};
 
 /// The file's name in the data directory.
 const NAME: &str = "journal";
@@ -335,32 +335,6 @@ impl Journal {
             })
             .collect()
     }
-}
-
-/// The record that says that an order was answered.
-pub(crate) fn seen(
-    order: Digest,
-    id: Option<String>,
-    invocation: Option<String>,
-    at_ms: i64,
-    expires_ms: i64,
-) -> Record {
-    Record::Seen(Seen { order, id, invocation, at_ms, expires_ms, stopping: false, series: false })
-}
-
-/// The record that says in which tree a task runs.
-pub(crate) fn tree(order: Digest, tree: TreeIdentity) -> Record {
-    Record::Tree(TreeOf { order, tree })
-}
-
-/// The record that raises the floor of the clock.
-pub(crate) fn floor(at_ms: i64) -> Record {
-    Record::Floor(Floor { at_ms })
-}
-
-/// The record that says that an approval was verified.
-pub(crate) fn approved(name: &str, version: &str, revision: u64) -> Record {
-    Record::Approved(Approved { name: name.to_owned(), version: version.to_owned(), revision })
 }
 
 fn opened(index: &Index) -> Record {

@@ -13,6 +13,7 @@ mod invocation;
 mod key;
 mod plugin;
 mod run;
+mod sending;
 mod task;
 mod token;
 mod trust;

@@ -6,46 +6,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::env;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+#[path = "../../signing/tests/fixture/python.rs"]
+mod python;
+
+use std::fs;
 use std::process::Command;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use orderly_model::schedule::Frequency;
+use python::{or_skip, run};
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ten_years");
-
-/// Runs a program to its end; its output, or what went wrong.
-fn run(command: &mut Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() {
-        Ok(text(&output.stdout))
-    } else {
-        Err(format!("{command:?}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr)))
-    }
-}
-
-/// The Python of a virtual environment with what `requirements.txt` names; made once, again when that changes.
-fn python() -> Result<PathBuf, String> {
-    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let venv = temporary.parent().unwrap_or(temporary).join("ten-years-venv");
-    let wanted = fs::read_to_string(format!("{HERE}/requirements.txt")).unwrap();
-    let (stamp, python) = (venv.join("requirements.txt"), venv.join("bin/python"));
-    // Two runs at once share the directory; the lock goes with the file handle.
-    let lock = File::create(venv.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(python);
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "2", "-r"];
-    run(Command::new(&python).args(pip).arg(format!("{HERE}/requirements.txt")))?;
-    fs::write(&stamp, wanted).unwrap();
-    Ok(python)
-}
 
 /// All times from 2024 to 2033, in unix seconds.
 fn ten_years(frequency: &Frequency, zone: &TimeZone) -> Vec<i64> {
@@ -61,11 +33,8 @@ fn ten_years(frequency: &Frequency, zone: &TimeZone) -> Vec<i64> {
 
 #[test]
 fn ten_years_of_cron_are_due_as_by_two_other_implementations() {
-    let python = match python() {
-        Ok(python) => python,
-        Err(why) if env::var_os("CI").is_some() => panic!("needed in CI: {why}"),
-        Err(why) => return eprintln!("skipped: {why}"),
-    };
+    let python = python::with("ten-years-venv", &format!("{HERE}/requirements.txt"));
+    let Some(python) = or_skip(python) else { return };
     let (oracle, expressions) = (format!("{HERE}/oracle.py"), format!("{HERE}/expressions.txt"));
     let said = run(Command::new(python).arg(oracle).arg(&expressions)).unwrap();
     let mut checked = Vec::new();

@@ -107,6 +107,17 @@ struct Cache {
     targets: u64,
 }
 
+impl Cache {
+    /// Takes an order out of what is counted.
+    fn uncount(&mut self, key: OrderKey) {
+        if let Some(at) = self.age.iter().position(|(counted, _)| *counted == key)
+            && let Some((_, targets)) = self.age.remove(at)
+        {
+            self.targets -= targets;
+        }
+    }
+}
+
 /// The cache; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Offers {
@@ -171,7 +182,12 @@ impl Offers {
     pub fn forget_plugin(&self, plugin: i64) {
         let of_it = |prepared: &Arc<Prepared>| prepared.body.plugin.as_ref().is_some_and(|(row, _)| row.key == plugin);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.slots.retain(|_, slot| !slot.get().is_some_and(of_it));
+        let gone: Vec<OrderKey> =
+            cache.slots.iter().filter(|(_, slot)| slot.get().is_some_and(of_it)).map(|(key, _)| *key).collect();
+        for key in gone {
+            cache.slots.remove(&key);
+            cache.uncount(key);
+        }
     }
 
     async fn prepare(&self, key: OrderKey, tree: Option<Arc<TargetSet>>) -> Result<Prepared, OfferError> {
@@ -192,6 +208,8 @@ impl Offers {
     /// Counts an order in and lets the oldest go that are too many.
     fn keep(&self, key: OrderKey, targets: u64) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        // An order that was read anew is counted once.
+        cache.uncount(key);
         cache.age.push_back((key, targets));
         cache.targets += targets;
         while cache.age.len() > 1 && (cache.targets > TARGETS_MAX || cache.age.len() > ORDERS_MAX) {

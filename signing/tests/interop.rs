@@ -8,60 +8,16 @@
 
 #[path = "fixture/fleet.rs"]
 mod fleet;
+#[path = "fixture/python.rs"]
+mod python;
 
-use std::{
-    env,
-    fs::{self, File},
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, fs, path::Path, process::Command};
 
 use fleet::{COMPONENT, Fleet, NOW, predicate, script};
 use orderly_signing::{Digest, Envelope, InstanceId, PublicKey, SecretKey, key::file, sign, verify};
+use python::{or_skip, run};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
-
-/// Runs a program to its end; its output, or what went wrong.
-fn run(command: &mut Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() {
-        Ok(text(&output.stdout))
-    } else {
-        Err(format!("{command:?}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr)))
-    }
-}
-
-/// The tool, or nothing on a developer's machine. In CI a missing tool is a failure: a check that is not done is not green.
-fn or_skip<T>(found: Result<T, String>) -> Option<T> {
-    match found {
-        Ok(tool) => Some(tool),
-        Err(why) if env::var_os("CI").is_some() => panic!("needed in CI: {why}"),
-        Err(why) => {
-            eprintln!("skipped: {why}");
-            None
-        }
-    }
-}
-
-/// The Python of a virtual environment with what `requirements.txt` names; made once, again when that changes.
-fn python() -> Result<PathBuf, String> {
-    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let venv = temporary.parent().unwrap_or(temporary).join("interop-venv");
-    let wanted = fs::read_to_string(format!("{HERE}/tests/interop/requirements.txt")).unwrap();
-    let (stamp, python) = (venv.join("requirements.txt"), venv.join("bin/python"));
-    // Two runs at once share the directory; the lock goes with the file handle.
-    let lock = File::create(venv.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(python);
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "2", "-r"];
-    run(Command::new(&python).args(pip).arg(format!("{HERE}/tests/interop/requirements.txt")))?;
-    fs::write(&stamp, wanted).unwrap();
-    Ok(python)
-}
 
 /// Writes an order, a statement and a receipt that we signed, with the keys, as `interop.py` and `VERIFYING.md` name them.
 fn write_documents(fleet: &Fleet, dir: &Path) -> Digest {
@@ -85,7 +41,9 @@ fn write_documents(fleet: &Fleet, dir: &Path) -> Digest {
 
 #[test]
 fn python_verifies_ours_and_we_verify_pythons() {
-    let Some(python) = or_skip(python()) else { return };
+    let Some(python) = or_skip(python::with("interop-venv", &format!("{HERE}/tests/interop/requirements.txt"))) else {
+        return;
+    };
     let (fleet, dir) = (Fleet::new(), tempfile::tempdir().unwrap());
     let digest = write_documents(&fleet, dir.path());
     let said = run(Command::new(python).arg(format!("{HERE}/tests/interop/interop.py")).arg(dir.path())).unwrap();

@@ -12,6 +12,7 @@ use orderly_signing::{Digest, InstanceId};
 use crate::fleet::Fleet;
 use crate::process::Program;
 use crate::programs;
+use crate::proxy::Proxy;
 
 /// An agent under test.
 pub struct Agent {
@@ -70,6 +71,18 @@ impl Agent {
         });
         let id = id.unwrap_or_else(|| panic!("enrolment says no instance id:\n{text}"));
         Self { id, data, program: None, environment: Vec::new() }
+    }
+
+    /// Enrols an agent that reaches the server by the proxy only, and starts it.
+    ///
+    /// # Panics
+    /// Where it is refused or does not come online.
+    #[must_use]
+    pub fn behind(fleet: &Fleet, proxy: &Proxy, name: &str) -> Self {
+        let mut agent = Self::enrol_at(fleet, name, &format!("https://{}", proxy.address));
+        agent.start();
+        fleet.api.wait_online(&agent.id, true);
+        agent
     }
 
     /// Tries to enrol with this code.

@@ -34,7 +34,7 @@ impl Desk {
         policy::not_rolled_back(&state.journal, &plugin)?;
         let revision = plugin.approval_revision;
         if state.journal.approval_revision(&plugin.name, &plugin.version).is_none_or(|highest| highest < revision) {
-            let record = journal::approved(&plugin.name, &plugin.version, revision);
+            let record = journal::record::approved(&plugin.name, &plugin.version, revision);
             state.journal.append(&[record]).map_err(|error| {
                 let reason = format!("the approval cannot be recorded, so it is not followed: {}", chain(&error));
                 Refused::because(Check::Journal, reason)

@@ -7,7 +7,6 @@
 use std::rc::Rc;
 
 use orderly_model::task::{ResultCode, TaskStatus};
-use orderly_signing::Envelope;
 use orderly_signing::digest::Digest;
 use orderly_signing::error::Check;
 use orderly_signing::order::{Action, Order, Repeat, ScriptAction};
@@ -16,6 +15,7 @@ use orderly_wire::to_agent::Offer;
 use orderly_wire::to_server::{Report, ReportEvent};
 use tokio_util::sync::CancellationToken;
 
+use super::claims::Claims;
 use super::work::{Job, Task};
 use super::{Active, Desk, Phase, State};
 use crate::clock::{effective_ms, floor_after_order, local_ms};
@@ -40,28 +40,6 @@ const PAE_HEAD: &[u8] = b"DSSEv1 ";
 
 /// Room in the journal that is always set aside for refusals and stops.
 const HEADROOM_BYTES: u64 = 32 * 1024;
-
-/// What the bytes of an offer say of themselves. Believed of it: the digest, and when an order with that digest ends,
-/// since the digest is over that too.
-struct Claims {
-    digest: Digest,
-    invocation: Option<String>,
-    /// 0 where no order with this digest can ever be accepted.
-    expires_ms: i64,
-}
-
-impl Claims {
-    fn of(bytes: &[u8]) -> Self {
-        let Ok(envelope) = Envelope::parse(bytes) else {
-            // Not even an envelope: the server finds its offer again by the digest of what it sent.
-            return Self { digest: Digest::of(bytes), invocation: None, expires_ms: 0 };
-        };
-        let order = serde_json::from_slice::<Order>(&envelope.payload).ok();
-        let order = order.filter(|order| order.validate().is_ok());
-        let expires_ms = order.as_ref().map_or(0, |order| order.expires_ms);
-        Self { digest: envelope.digest(), invocation: order.map(|order| order.invocation), expires_ms }
-    }
-}
 
 impl Desk {
     /// Checks an offer, and accepts it, refuses it or does what its stop says.
@@ -195,18 +173,18 @@ impl Desk {
                 let script = self.gate(&self.state.borrow()).filled(order, admitted, bytes, told)?;
                 Ok(Job::Script(Box::new(script)))
             }
-            Action::Plugin { .. } => {
+            Action::Plugin { timeout_s, output_bytes, .. } => {
+                let job = |admitted| Job::plugin(admitted, *timeout_s, *output_bytes);
                 let admitted = self.admitted(order, offer.plugin.as_ref())?;
                 if self.has_code(&admitted) {
-                    return Ok(Job::plugin(order, admitted));
+                    return Ok(job(admitted));
                 }
                 let _one = self.fetching.acquire().await;
                 let (digest, bytes) = (admitted.plugin.component, admitted.component_bytes);
                 let fetched = self.artifacts.component(digest, bytes).await;
                 fetched.map_err(|error| Refused::because(Check::Content, chain(&error)))?;
                 let order = self.verified(&offer)?;
-                let admitted = self.admitted(&order, offer.plugin.as_ref())?;
-                Ok(Job::plugin(&order, admitted))
+                Ok(job(self.admitted(&order, offer.plugin.as_ref())?))
             }
             Action::File(_) | Action::Collect(_) => {
                 Ok(Job::Move(Box::new(self.gate(&self.state.borrow()).file(order)?)))
@@ -251,15 +229,16 @@ impl Desk {
         let trial = order.repeat == Repeat::DryRun;
         let task = Task { order: digest, invocation: order.invocation.clone(), job, trial, live, stop };
         let (room, held) = (task.job.room(), task.job.held());
-        let mut records = vec![journal::seen(
+        let mut records = vec![journal::record::seen(
             digest,
             Some(order.order.clone()),
             Some(order.invocation.clone()),
             now_ms,
             order.expires_ms,
         )];
-        records
-            .extend(self.trees.planned(&task.tree_name(), &task.job.quota()).map(|tree| journal::tree(digest, tree)));
+        records.extend(
+            self.trees.planned(&task.tree_name(), &task.job.quota()).map(|tree| journal::record::tree(digest, tree)),
+        );
         records.extend(raised(&state, order));
         records.push(report(
             &state.journal,
@@ -324,7 +303,7 @@ impl Desk {
         let replayed = refused.check == Some(Check::Replay);
         let id = order.filter(|_| !replayed).map(|order| order.order.clone());
         let expires_ms = order.map_or(claims.expires_ms, |order| order.expires_ms);
-        let seen = journal::seen(claims.digest, id, claims.invocation.clone(), local_ms(), expires_ms);
+        let seen = journal::record::seen(claims.digest, id, claims.invocation.clone(), local_ms(), expires_ms);
         self.answer(claims.digest, claims.invocation.clone(), vec![seen], ReportEvent::Finished(Box::new(finished)));
     }
 
@@ -339,7 +318,7 @@ impl Desk {
     ) {
         let finished = self.finished(digest, invocation, outcome);
         let id = order.map(|order| order.order.clone());
-        let seen = journal::seen(digest, id, Some(invocation.to_owned()), local_ms(), expires_ms);
+        let seen = journal::record::seen(digest, id, Some(invocation.to_owned()), local_ms(), expires_ms);
         self.answer(digest, Some(invocation.to_owned()), vec![seen], ReportEvent::Finished(Box::new(finished)));
     }
 
@@ -408,7 +387,7 @@ pub(super) fn report(journal: &Journal, order: Digest, invocation: Option<String
 
 fn raised(state: &State, order: &Verified<Order>) -> Option<Record> {
     let floor = floor_after_order(state.journal.floor_ms(), order, &state.keyring, local_ms());
-    (floor > state.journal.floor_ms()).then(|| journal::floor(floor))
+    (floor > state.journal.floor_ms()).then(|| journal::record::floor(floor))
 }
 
 /// What a task is called that the agent did not see to its end.

@@ -11,12 +11,9 @@ use std::time::Duration;
 use orderly_host::output::segments_max;
 use orderly_host::platform::Quota;
 use orderly_model::effect::Effect;
-use orderly_model::limits::OUTPUT_KEPT_MAX_BYTES;
-use orderly_model::limits::REPORT_MAX_BYTES;
+use orderly_model::limits::{OUTPUT_KEPT_MAX_BYTES, REPORT_MAX_BYTES};
 use orderly_model::task::{ResultCode, TaskStatus};
 use orderly_signing::digest::Digest;
-use orderly_signing::order::{Action, Order};
-use orderly_signing::verify::Verified;
 use orderly_wire::to_server::ReportEvent;
 use tokio_util::sync::CancellationToken;
 
@@ -50,8 +47,9 @@ pub(super) enum Job {
 impl Job {
     /// The job of a plugin order; its code or its component is at hand, and is looked for again when its turn comes: tasks
     /// that wait hold none.
-    pub(crate) fn plugin(order: &Verified<Order>, admitted: AdmittedPlugin) -> Self {
-        let (timeout, output_bytes) = limits(&order.action);
+    pub(crate) fn plugin(admitted: AdmittedPlugin, timeout_s: u32, output_bytes: u32) -> Self {
+        let timeout = Duration::from_secs(u64::from(timeout_s));
+        let output_bytes = output_bytes.min(OUTPUT_KEPT_MAX_BYTES);
         Self::Plugin(Box::new(Plugin { admitted, timeout, output_bytes }))
     }
 
@@ -84,15 +82,6 @@ impl Job {
 /// The room of kept output: its Base64, and the words around each of its segments.
 fn output_room(bytes: u32) -> u64 {
     u64::from(bytes) * 3 / 2 + 2 * segments_max(bytes) as u64 * SEGMENT_BYTES
-}
-
-fn limits(action: &Action) -> (Duration, u32) {
-    match action {
-        Action::Plugin { timeout_s, output_bytes, .. } => {
-            (Duration::from_secs(u64::from(*timeout_s)), (*output_bytes).min(OUTPUT_KEPT_MAX_BYTES))
-        }
-        Action::Script(_) | Action::File(_) | Action::Collect(_) | Action::Stop { .. } => (Duration::ZERO, 0),
-    }
 }
 
 /// An accepted task.
@@ -264,7 +253,7 @@ impl Desk {
         if self.trees.planned("x", &Quota::default()).is_some() {
             return;
         }
-        let record = journal::tree(order, tree.identity());
+        let record = journal::record::tree(order, tree.identity());
         if let Err(error) = self.state.borrow_mut().journal.note(&record) {
             tracing::warn!(%order, error = %chain(&error), "a task's process tree is not recorded");
         }

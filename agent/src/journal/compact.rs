@@ -15,7 +15,8 @@ use rustix::io::Errno;
 
 use super::index::{Index, State};
 use super::record::{Advanced, Armed, Began, Closed, Record, Seen, TreeOf};
-use super::{Journal, JournalError, KEEP_MS, approved, floor, frame, opened, read_record, replay};
+use super::record::{approved, floor};
+use super::{Journal, JournalError, KEEP_MS, frame, opened, read_record, replay};
 
 /// Approvals in one entry: far below what an entry holds.
 const APPROVALS_MAX: usize = 1_000;

@@ -42,6 +42,32 @@ pub(crate) enum Record {
     Began(Began),
 }
 
+/// The record that says that an order was answered.
+pub(crate) fn seen(
+    order: Digest,
+    id: Option<String>,
+    invocation: Option<String>,
+    at_ms: i64,
+    expires_ms: i64,
+) -> Record {
+    Record::Seen(Seen { order, id, invocation, at_ms, expires_ms, stopping: false, series: false })
+}
+
+/// The record that says in which tree a task runs.
+pub(crate) fn tree(order: Digest, tree: TreeIdentity) -> Record {
+    Record::Tree(TreeOf { order, tree })
+}
+
+/// The record that raises the floor of the clock.
+pub(crate) fn floor(at_ms: i64) -> Record {
+    Record::Floor(Floor { at_ms })
+}
+
+/// The record that says that an approval was verified.
+pub(crate) fn approved(name: &str, version: &str, revision: u64) -> Record {
+    Record::Approved(Approved { name: name.to_owned(), version: version.to_owned(), revision })
+}
+
 impl Record {
     /// Whether it is about an order that was not verified: whoever reaches the agent can make it write such records.
     pub(crate) fn is_unverified(&self) -> bool {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use orderly_wire::to_server::{Finished, KeptOutput, ReportEvent};
 
 use super::index::Entry;
+use super::record::{approved, floor, seen};
 use super::series::Kept;
 use super::*;
 

@@ -7,17 +7,18 @@ mod push;
 
 use clap::{Args, Subcommand};
 use orderly_model::file::FileFault;
-use orderly_signing::{Digest, InstanceId};
+use orderly_signing::Digest;
+use orderly_signing::key::SecretKey;
 use orderly_wire::http::instance::InstanceView;
 use orderly_wire::http::invocation::InvocationView;
 
-use super::run::{TargetArgs, principal};
-use crate::args::{deadline, timeout};
+use super::run::TargetArgs;
+use super::sending::{Sending, create};
+use crate::args::timeout;
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Outcome};
-use crate::order::{self, Frame, Work};
-use crate::output::now_ms;
+use crate::order::Work;
 
 /// Put files on instances, or collect them
 #[derive(Debug, Subcommand)]
@@ -44,57 +45,30 @@ struct MoveArgs {
     /// How long the transfer to or from an instance may take, cuts included
     #[arg(long, value_name = "SPAN", value_parser = timeout, default_value = "15m")]
     timeout: u32,
-    /// Within which time an instance must have accepted it; more makes it wait for instances that are offline
-    #[arg(long, value_name = "SPAN", value_parser = deadline, default_value = "60s")]
-    deadline: u32,
-    /// The key that signs: a name in `keys/`, or a path
-    #[arg(long, value_name = "KEY")]
-    key: Option<String>,
-    /// Send no signature of an operator; instances then obey only where the fleet's policy accepts the server's alone
-    #[arg(long, conflicts_with = "key")]
-    unsigned: bool,
+    #[command(flatten)]
+    sending: Sending,
 }
 
 /// What is left of [`MoveArgs`] once the instances are found.
 struct Mover {
     instances: Vec<InstanceView>,
-    deadline_s: u32,
-    key: Option<orderly_signing::key::SecretKey>,
+    sending: Sending,
+    key: Option<SecretKey>,
 }
 
 impl MoveArgs {
     async fn mover(self, context: &Context, client: &Client) -> Result<Mover, Failure> {
-        let name = self.key.as_deref().unwrap_or(&context.settings.operator_key);
-        let key = if self.unsigned { None } else { Some(context.keys.secret(name)?) };
+        let key = self.sending.operator(context)?;
         let instances = self.targets.find(&context.printer, client, false).await?;
-        Ok(Mover { instances, deadline_s: self.deadline, key })
+        Ok(Mover { instances, sending: self.sending, key })
     }
 }
 
 impl Mover {
     /// Signs and sends one order; answers the invocation and the order's digest.
     async fn send(&self, client: &Client, work: &Work) -> Result<(InvocationView, Digest), Failure> {
-        let frame = Frame {
-            principal: principal(self.key.as_ref()),
-            instances: self.instances.iter().map(|view| view.id.clone()).collect::<Vec<InstanceId>>(),
-            deadline_s: self.deadline_s,
-            name: None,
-            now_ms: now_ms(),
-        };
-        let order = self.key.as_ref().map(|key| order::sign(work, &frame, key)).transpose()?;
-        let request = order::request(work, &frame, order.as_ref());
-        let view: InvocationView = client.post("/v1/invocations", &request).await?;
-        let taken = view
-            .order
-            .parse::<Digest>()
-            .map_err(|error| Failure::server(format!("the server names the order `{}`", view.order)).because(error))?;
-        if order.as_ref().is_some_and(|order| order.digest() != taken) {
-            return Err(Failure::not_verified(format!(
-                "the server took another order ({taken}) than the one that was signed"
-            ))
-            .hint(format!("instances obey only signed orders; look at `orderly verify invocation {}`", view.id)));
-        }
-        Ok((view, taken))
+        let frame = self.sending.frame(self.key.as_ref(), &self.instances, None);
+        create(client, work, &frame, self.key.as_ref()).await
     }
 }
 

@@ -14,17 +14,15 @@ use clap::{Args, ValueEnum};
 use orderly_model::limits;
 use orderly_signing::key::SecretKey;
 use orderly_signing::order::ScriptKind;
-use orderly_wire::http::invocation::InvocationView;
 
-use crate::args::{deadline, key_value, timeout};
+use super::sending::{Sending, create};
+use crate::args::{key_value, timeout};
 use crate::catalogue;
 use crate::client::Client;
 use crate::context::Context;
-use crate::env;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
 use crate::follow;
 use crate::order::{self, Frame, Plugin, Script, Work};
-use crate::output::now_ms;
 
 mod options;
 mod targets;
@@ -43,7 +41,7 @@ pub(crate) struct Run {
     /// A plugin to run, instead of a script; its newest approved version where none is named
     #[arg(long, value_name = "NAME[@VERSION]", conflicts_with_all = ["script", "file", "user", "cwd", "environment", "interpreter", "OptionArgs"])]
     plugin: Option<String>,
-    /// A value for a parameter of the plugin
+    /// A value for a parameter of the plugin, or of the script, which finds it in the variable `ORDERLY_PARAM_NAME`
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = key_value)]
     parameters: Vec<(String, String)>,
 
@@ -72,9 +70,6 @@ pub(crate) struct Run {
     /// How long a task may run; 60 s, or what the plugin's manifest says
     #[arg(long, value_name = "SPAN", value_parser = timeout)]
     timeout: Option<u32>,
-    /// Within which time an instance must have accepted it; more makes it wait for instances that are offline
-    #[arg(long, value_name = "SPAN", value_parser = deadline, default_value = "60s")]
-    deadline: u32,
     /// Bytes of output to keep of each task
     #[arg(
         long, value_name = "BYTES", default_value_t = limits::OUTPUT_KEPT_DEFAULT_BYTES,
@@ -93,12 +88,8 @@ pub(crate) struct Run {
     /// Send nothing: show who is meant, who is offline, and who would refuse and why
     #[arg(long)]
     preview: bool,
-    /// The key that signs: a name in `keys/`, or a path
-    #[arg(long, value_name = "KEY")]
-    key: Option<String>,
-    /// Send no signature of an operator; instances then obey only where the fleet's policy accepts the server's alone
-    #[arg(long, conflicts_with = "key")]
-    unsigned: bool,
+    #[command(flatten)]
+    sending: Sending,
 
     /// The script
     #[arg(last = true, value_name = "SCRIPT")]
@@ -135,16 +126,10 @@ impl Run {
             Some(plugin) => self.plugin(context, &client, plugin).await?,
             // What is only looked at needs no key.
             None if self.preview => (Work::Script(self.script(content)?), None),
-            None => (Work::Script(self.script(content)?), self.operator(context)?),
+            None => (Work::Script(self.script(content)?), self.sending.operator(context)?),
         };
         let instances = self.targets.find(&context.printer, &client, self.preview).await?;
-        let frame = Frame {
-            principal: principal(key.as_ref()),
-            instances: instances.iter().map(|view| view.id.clone()).collect(),
-            deadline_s: self.deadline,
-            name: self.name,
-            now_ms: now_ms(),
-        };
+        let frame = self.sending.frame(key.as_ref(), &instances, self.name);
         if self.preview {
             preview::show(&context.printer, &order::draft(&work, &frame)?, &instances);
             return Ok(Exit::Success);
@@ -158,9 +143,6 @@ impl Run {
 
     /// The script's bytes; nothing for a plugin.
     fn content(&self) -> Result<Vec<u8>, Failure> {
-        if self.plugin.is_none() && !self.parameters.is_empty() {
-            return Err(Failure::usage("`--set` is for plugins").hint("a script gets values with `--env NAME=VALUE`"));
-        }
         let content = match (&self.file, self.script.as_slice()) {
             _ if self.plugin.is_some() => return Ok(Vec::new()),
             (Some(file), _) => read_script(file)?,
@@ -185,7 +167,8 @@ impl Run {
     }
 
     fn script(&self, content: Vec<u8>) -> Result<Script, Failure> {
-        let options = self.options.read(&content, self.file.as_deref() == Some(Path::new("-")))?;
+        let parameters = unique(self.parameters.clone(), "--set")?;
+        let options = self.options.read(&content, parameters, self.file.as_deref() == Some(Path::new("-")))?;
         Ok(Script {
             interpreter: self.interpreter.into(),
             content,
@@ -199,15 +182,6 @@ impl Run {
         })
     }
 
-    /// The operator's key, unless nothing shall be signed.
-    fn operator(&self, context: &Context) -> Result<Option<SecretKey>, Failure> {
-        if self.unsigned {
-            return Ok(None);
-        }
-        let name = self.key.as_deref().unwrap_or(&context.settings.operator_key);
-        context.keys.secret(name).map(Some)
-    }
-
     /// The plugin with the digests that the security team approved, and the key where one is needed.
     async fn plugin(
         &self,
@@ -216,15 +190,15 @@ impl Run {
         plugin: &str,
     ) -> Result<(Work, Option<SecretKey>), Failure> {
         let found = catalogue::find(client, plugin).await?;
-        let name = self.key.as_deref().unwrap_or(&context.settings.operator_key);
+        let name = self.sending.key_name(context);
         let keyring = context.trust.keyring()?;
         let at_hand = context.keys.has(name) && keyring.is_some();
         let needed = keyring.as_ref().is_none_or(|keyring| catalogue::needs_operator(keyring, &found.view));
-        let key = match (self.unsigned, at_hand) {
+        let key = match (self.sending.unsigned, at_hand) {
             (true, _) => None,
             (false, true) => Some(context.keys.secret(name)?),
             // Nobody here to sign: fine where the policy asks for no person.
-            (false, false) if self.key.is_none() && (!needed || keyring.is_none()) => None,
+            (false, false) if self.sending.key.is_none() && (!needed || keyring.is_none()) => None,
             (false, false) => Some(context.keys.secret(name)?),
         };
         if key.is_some() {
@@ -257,18 +231,7 @@ pub(super) async fn send(
     key: Option<&SecretKey>,
     detach: bool,
 ) -> Outcome {
-    let order = key.map(|key| order::sign(work, frame, key)).transpose()?;
-    let request = order::request(work, frame, order.as_ref());
-    let view: InvocationView = client.post("/v1/invocations", &request).await?;
-    if let Some(order) = &order
-        && view.order != order.digest().to_string()
-    {
-        return Err(Failure::not_verified(format!(
-            "the server took another order ({}) than the one that was signed",
-            view.order
-        ))
-        .hint(format!("instances obey only signed orders; look at `orderly verify invocation {}`", view.id)));
-    }
+    let (view, _) = create(client, work, frame, key).await?;
     if detach {
         context.printer.one(&view, |printer| printer.line(&view.id));
         return Ok(Exit::Success);
@@ -299,20 +262,6 @@ pub(super) fn unique(pairs: Vec<(String, String)>, option: &str) -> Result<BTree
         map.insert(key, value);
     }
     Ok(map)
-}
-
-/// Who asks, for people: the user of this machine and the key.
-pub(super) fn principal(key: Option<&SecretKey>) -> String {
-    let user = std::env::var(env::USER).unwrap_or_default();
-    let user: String = user.chars().filter(|c| !c.is_control()).take(64).collect();
-    let user = if user.is_empty() { "operator".to_owned() } else { user };
-    match key {
-        Some(key) => {
-            let id = key.public().key_id().to_string();
-            format!("{user} (key {})", id.get(..16).unwrap_or_default())
-        }
-        None => user,
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! writable by anybody but root. The very file that was checked is executed, without a shell, with a clean environment,
 //! in the task's tree, as the granted user, with no new privileges. It ends with the tree.
 
+mod interpreter;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,6 +20,8 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use interpreter::is_interpreter;
+
 use crate::frame::{Bytes, CHUNK_MAX_BYTES, ProcessRefusal, Reply};
 use crate::platform::{self, Child, Credentials, Executable, Exit, Resource, Spec, Tree, users};
 
@@ -29,116 +33,6 @@ const PROGRAMS_AT_ONCE_MAX: usize = 4;
 const ARGUMENT_MAX_BYTES: usize = 4 * 1024;
 /// Processes of the unprivileged user that a program may bring it to.
 const PROCESSES_MAX: u64 = 512;
-
-/// Programs that make of their arguments whatever they like, by file name.
-const INTERPRETERS: &[&str] = &[
-    "ash",
-    "at",
-    "awk",
-    "bash",
-    "batch",
-    "busybox",
-    "bwrap",
-    "capsh",
-    "chpst",
-    "chroot",
-    "chrt",
-    "cpulimit",
-    "crontab",
-    "csh",
-    "dash",
-    "dbus-run-session",
-    "doas",
-    "ed",
-    "emacs",
-    "env",
-    "ex",
-    "expect",
-    "fakeroot",
-    "find",
-    "firejail",
-    "fish",
-    "flock",
-    "gawk",
-    "gdb",
-    "gdb-multiarch",
-    "gdbserver",
-    "git",
-    "guile",
-    "ionice",
-    "ip",
-    "java",
-    "ksh",
-    "linux32",
-    "linux64",
-    "lldb",
-    "ltrace",
-    "lua",
-    "luajit",
-    "make",
-    "mawk",
-    "nawk",
-    "nice",
-    "node",
-    "nohup",
-    "nsenter",
-    "numactl",
-    "nvim",
-    "ocaml",
-    "parallel",
-    "perf",
-    "perl",
-    "php",
-    "pkexec",
-    "prlimit",
-    "pwsh",
-    "pypy",
-    "python",
-    "qemu-aarch64",
-    "qemu-x86_64",
-    "rbash",
-    "rlwrap",
-    "rsync",
-    "ruby",
-    "run-parts",
-    "runuser",
-    "rview",
-    "rvim",
-    "scp",
-    "screen",
-    "script",
-    "sed",
-    "setarch",
-    "setpriv",
-    "setsid",
-    "sg",
-    "sh",
-    "socat",
-    "ssh",
-    "start-stop-daemon",
-    "stdbuf",
-    "strace",
-    "su",
-    "sudo",
-    "systemd-run",
-    "tar",
-    "taskset",
-    "tclsh",
-    "tcsh",
-    "time",
-    "timeout",
-    "tmux",
-    "unbuffer",
-    "unshare",
-    "valgrind",
-    "vi",
-    "view",
-    "vim",
-    "watch",
-    "wish",
-    "xargs",
-    "zsh",
-];
 
 /// The programs of one run.
 pub(super) struct Programs<'a> {
@@ -345,16 +239,6 @@ fn only_roots(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Unusable>
 fn starts_with_shebang(mut file: &File) -> bool {
     let mut start = [0; 2];
     file.read_exact(&mut start).is_ok() && start == *b"#!"
-}
-
-/// Whether the program is one of the interpreters, in any version (`python3.11`, `perl5.36-x86_64-linux-gnu`,
-/// `python3.11-dbg`), or a loader, which runs whatever program it is given.
-fn is_interpreter(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let bare = name.split(|c: char| c.is_ascii_digit() || c == '.').next().unwrap_or_default();
-    let bare = bare.trim_end_matches('-').trim_end_matches("-dbg");
-    let loader = name.starts_with("ld.so") || name.starts_with("ld64.so") || name.starts_with("ld-");
-    loader || INTERPRETERS.contains(&name) || INTERPRETERS.contains(&bare)
 }
 
 impl Program {

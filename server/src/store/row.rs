@@ -11,13 +11,17 @@ use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
 mod command;
+mod file;
 mod group;
+mod plugin;
 
 pub use command::{
     CommandFilter, CommandKey, CommandRow, DeleteOutcome, NewCommand, NewVersion, RUNNING_NAMED_MAX, VersionOutcome,
     VersionRow,
 };
+pub use file::{Collecting, Content, FileRow, Swept};
 pub use group::GroupRow;
+pub use plugin::{AddOutcome, PluginDocuments, PluginRow};
 
 /// Key of an instance inside the store.
 pub type InstanceKey = i64;
@@ -139,55 +143,6 @@ pub struct KeyringRow {
     pub created_ms: i64,
 }
 
-/// A plugin without its documents.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PluginRow {
-    /// Its key; 0 before it is stored.
-    pub key: i64,
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// One line for people.
-    pub summary: String,
-    /// Digest of the component.
-    pub component: Digest,
-    /// Size of the component.
-    pub component_bytes: i64,
-    /// Digest of the manifest.
-    pub manifest_digest: Digest,
-    /// Key id of the publisher.
-    pub publisher: String,
-    /// Tier that the manifest asks for.
-    pub tier: String,
-    /// What the manifest asks for, a line each.
-    pub capabilities: String,
-    /// Revision of the approval, where there is one.
-    pub approval_revision: Option<i64>,
-    /// When it was uploaded.
-    pub created_ms: i64,
-}
-
-/// The documents of a plugin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PluginDocuments {
-    /// Bytes of `plugin.toml`.
-    pub manifest: Vec<u8>,
-    /// The publisher's statement.
-    pub statement: Vec<u8>,
-    /// The security team's approval.
-    pub approval: Option<Vec<u8>>,
-}
-
-/// How an upload ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AddOutcome {
-    /// Stored now, or the same was there already.
-    Stored,
-    /// The same name and version is there with other bytes.
-    Conflict,
-}
-
 /// An invocation to create, with its order.
 #[derive(Debug, Clone)]
 pub struct NewInvocation {
@@ -219,44 +174,6 @@ pub struct NewInvocation {
     pub command: Option<(String, i32)>,
     /// The instances, each once.
     pub targets: Vec<InstanceKey>,
-}
-
-/// A file that an instance sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileRow {
-    /// SHA-256 of its content.
-    pub digest: Digest,
-    /// Its size.
-    pub bytes: i64,
-}
-
-/// A task that may collect a file.
-#[derive(Debug, Clone)]
-pub struct Collecting {
-    /// The invocation.
-    pub invocation: InvocationKey,
-    /// Its order.
-    pub envelope: Vec<u8>,
-    /// The task's status.
-    pub status: TaskStatus,
-}
-
-/// Where a content lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
-    /// In the blob directory.
-    Blob,
-    /// Among the collected files.
-    Collected,
-}
-
-/// Contents that nothing refers to any more.
-#[derive(Debug, Clone, Default)]
-pub struct Swept {
-    /// In the blob directory.
-    pub blobs: Vec<Digest>,
-    /// Among the collected files.
-    pub files: Vec<Digest>,
 }
 
 /// An invocation as stored.

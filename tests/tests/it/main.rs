@@ -1,7 +1,7 @@
 //! End to end: real servers, real agents, real command lines, and simulated agents by the hundred.
 //!
 //! Every test owns its server, its folder and its agents. Waits are for predicates and have limits; what a test starts
-//! ends with it. Tests in `killed` and `flood`, and the large one of `files`, measure or fill the machine and run alone (`.config/nextest.toml`).
+//! ends with it. Tests in `killed`, `flood` and `large_file` measure or fill the machine and run alone (`.config/nextest.toml`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
@@ -16,6 +16,7 @@ mod flood;
 mod hostile;
 mod impostor;
 mod killed;
+mod large_file;
 mod native;
 mod plugins;
 mod script_extras;

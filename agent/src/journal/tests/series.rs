@@ -5,7 +5,7 @@ use orderly_signing::merkle::TargetProof;
 use orderly_signing::order::{self, Due, Misfire, Overlap};
 use serde_json::json;
 
-use super::super::record::{Advanced, Armed, Began};
+use super::super::record::{Advanced, Armed, Began, Seen, floor};
 use super::*;
 
 impl Kept {

@@ -14,14 +14,15 @@ use orderly_signing::order::{Action, Resources};
 use orderly_wire::http::command::{CommandDetail, CreateCommand, RunCommand};
 
 use super::show;
-use crate::args::{deadline, key_value, timeout};
+use crate::args::{key_value, timeout};
 use crate::client::Client;
-use crate::commands::run::{TargetArgs, preview, principal, send, unique};
+use crate::commands::run::{TargetArgs, preview, send, unique};
+use crate::commands::sending::Sending;
 use crate::commands::verify::words;
 use crate::context::Context;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
-use crate::order::{self, Frame, Kept, Script, Work};
-use crate::output::{now_ms, time};
+use crate::order::{self, Kept, Script, Work};
+use crate::output::time;
 
 /// Run a kept command on instances, and follow it to its end
 ///
@@ -54,9 +55,6 @@ pub(crate) struct Run {
     /// How long a task may run, instead of what the command says
     #[arg(long, value_name = "SPAN", value_parser = timeout)]
     timeout: Option<u32>,
-    /// Within which time an instance must have accepted it; more makes it wait for instances that are offline
-    #[arg(long, value_name = "SPAN", value_parser = deadline, default_value = "60s")]
-    deadline: u32,
     /// Bytes of output to keep of each task
     #[arg(
         long, value_name = "BYTES", default_value_t = limits::OUTPUT_KEPT_DEFAULT_BYTES,
@@ -72,20 +70,15 @@ pub(crate) struct Run {
     /// Send nothing: show who is meant, who is offline, and who would refuse and why
     #[arg(long)]
     preview: bool,
-    /// The key that signs: a name in `keys/`, or a path
-    #[arg(long, value_name = "KEY")]
-    key: Option<String>,
-    /// Send no signature of an operator; instances then obey only where the fleet's policy accepts the server's alone
-    #[arg(long, conflicts_with = "key")]
-    unsigned: bool,
+    #[command(flatten)]
+    sending: Sending,
 }
 
 impl Run {
     /// Fetches, shows, signs, sends and follows.
     pub(crate) async fn run(self, context: &Context) -> Outcome {
-        let name = self.key.as_deref().unwrap_or(&context.settings.operator_key);
         // What is only looked at needs no key.
-        let key = if self.unsigned || self.preview { None } else { Some(context.keys.secret(name)?) };
+        let key = if self.preview { None } else { self.sending.operator(context)? };
         let client = context.client()?;
         let found = super::find(&client, &self.command, self.version).await?;
         let asked = RunCommand {
@@ -109,13 +102,7 @@ impl Run {
             words::action(&Action::Script(kept.action.clone()))
         ));
         let instances = self.targets.find(&context.printer, &client, self.preview).await?;
-        let frame = Frame {
-            principal: principal(key.as_ref()),
-            instances: instances.iter().map(|view| view.id.clone()).collect(),
-            deadline_s: self.deadline,
-            name: self.name,
-            now_ms: now_ms(),
-        };
+        let frame = self.sending.frame(key.as_ref(), &instances, self.name);
         let work = Work::Kept(Box::new(kept));
         if self.preview {
             preview::show(&context.printer, &order::draft(&work, &frame)?, &instances);
@@ -178,7 +165,7 @@ fn draft(name: String, script: Script) -> Result<CommandDraft, Failure> {
         resources: (resources != Resources::default()).then_some(resources),
         exit_effects: options.exit_effects,
         substitution: Some(options.substitution),
-        parameters: parameters.or_usage(|| "`--param` is refused".to_owned())?,
+        parameters: parameters.or_usage(|| "`--set` is refused".to_owned())?,
         ..CommandDraft::default()
     })
 }

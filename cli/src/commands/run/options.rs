@@ -2,6 +2,7 @@
 //!
 //! Owns the options, and tells before anything is signed what every instance would refuse.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,6 @@ use orderly_model::template::{self, Launcher, Template};
 use orderly_signing::order::{MAX_VALUE_BYTES, Substitution, Termination};
 use orderly_wire::http::script::ScriptOptions;
 
-use super::unique;
-use crate::args::key_value;
 use crate::error::{Failure, OrFail as _};
 
 /// How a script is started, what it gets, what it may use and how it ends.
@@ -23,10 +22,7 @@ pub(super) struct OptionArgs {
     /// A file that the script reads as its standard input, at most 64 KiB; `-` is this command's own
     #[arg(long, value_name = "FILE")]
     stdin: Option<PathBuf>,
-    /// A value for a parameter of the script, which it finds in the variable `ORDERLY_PARAM_NAME`
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = key_value)]
-    params: Vec<(String, String)>,
-    /// Paste the values over `{{name}}` in the script instead, as Cloud Assistant does: a value can then be code
+    /// Paste the values of `--set` over `{{name}}` in the script instead, as Cloud Assistant does: a value can then be code
     #[arg(long)]
     text_params: bool,
     /// The line that starts the script, such as `python3 -u {{ACS::ScriptFileName|Ext(".py")}}`
@@ -59,12 +55,16 @@ enum Ends {
 }
 
 impl OptionArgs {
-    /// The options for a script with this content, which may have been read from standard input.
+    /// The options for a script with this content and these values of its parameters. The content may have been read from standard input.
     ///
     /// # Errors
     /// A file cannot be read, or no instance would take it so.
-    pub(super) fn read(&self, content: &[u8], stdin_is_taken: bool) -> Result<ScriptOptions, Failure> {
-        let parameters = unique(self.params.clone(), "--param")?;
+    pub(super) fn read(
+        &self,
+        content: &[u8],
+        parameters: BTreeMap<String, String>,
+        stdin_is_taken: bool,
+    ) -> Result<ScriptOptions, Failure> {
         let substitution = match (self.text_params, parameters.is_empty()) {
             (true, _) => Substitution::Text,
             (false, false) => Substitution::Environment,
@@ -111,7 +111,7 @@ fn check(options: &ScriptOptions, content: &[u8]) -> Result<(), Failure> {
         launcher.parse::<Launcher>().or_usage(|| "`--launcher` is refused".to_owned())?;
     }
     let names = options.parameters.keys().map(|name| name.parse::<ParameterName>());
-    let names = names.collect::<Result<Vec<_>, _>>().or_usage(|| "`--param` is refused".to_owned())?;
+    let names = names.collect::<Result<Vec<_>, _>>().or_usage(|| "`--set` is refused".to_owned())?;
     let found = match options.substitution {
         Substitution::Off => return Ok(()),
         Substitution::Environment => template::refuse_placeholders(content),
@@ -141,35 +141,35 @@ mod tests {
         options: OptionArgs,
     }
 
-    fn options(words: &[&str], content: &str) -> Result<ScriptOptions, Failure> {
+    fn options(values: &[&str], words: &[&str], content: &str) -> Result<ScriptOptions, Failure> {
         let line = Line::parse_from(["x"].iter().chain(words));
-        line.options.read(content.as_bytes(), false)
+        let values = values.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+        line.options.read(content.as_bytes(), values, false)
     }
 
     #[test]
     fn nothing_said_is_nothing_asked() {
-        assert!(options(&[], "echo '{{name}}'").unwrap().is_empty());
+        assert!(options(&[], &[], "echo '{{name}}'").unwrap().is_empty());
     }
 
     #[test]
     fn values_are_environment_variables_unless_text_is_asked_for() {
-        let said = options(&["--param", "name=x"], "echo").unwrap();
+        let said = options(&["name"], &[], "echo").unwrap();
         assert_eq!(said.substitution, Substitution::Environment);
-        let said = options(&["--param", "name=x", "--text-params"], "echo {{name}}").unwrap();
+        let said = options(&["name"], &["--text-params"], "echo {{name}}").unwrap();
         assert_eq!(said.substitution, Substitution::Text);
     }
 
     #[test]
     fn what_every_instance_would_refuse_is_told_before_it_is_signed() {
-        for (words, content) in [
-            (&["--param", "name=x"] as &[&str], "echo {{name}}"),
-            (&["--param", "na me=x"], "echo"),
-            (&["--text-params"], "echo {{name}}"),
-            (&["--launcher", "python3"], "echo"),
-            (&["--param", "a=1", "--param", "a=2"], "echo"),
-            (&["--stdin", "/no/such/file"], "echo"),
+        for (values, words, content) in [
+            (&["name"] as &[&str], &[] as &[&str], "echo {{name}}"),
+            (&["na me"], &[], "echo"),
+            (&[], &["--text-params"], "echo {{name}}"),
+            (&[], &["--launcher", "python3"], "echo"),
+            (&[], &["--stdin", "/no/such/file"], "echo"),
         ] {
-            assert!(options(words, content).is_err(), "{words:?} {content}");
+            assert!(options(values, words, content).is_err(), "{values:?} {words:?} {content}");
         }
     }
 }
