@@ -18,6 +18,7 @@ mod openapi;
 mod order;
 mod plugins;
 mod problem;
+mod results;
 mod run;
 mod secret;
 mod tasks;
@@ -144,6 +145,8 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(invocations::stop))
         .routes(routes!(invocations::evidence))
         .routes(routes!(events::stream))
+        .routes(routes!(results::groups))
+        .routes(routes!(results::list))
         .routes(routes!(tasks::list))
         .routes(routes!(tasks::show))
         .routes(routes!(tasks::output))

@@ -84,6 +84,7 @@ pub fn task(invocation: &str, row: &TaskRow) -> TaskView {
         finished_ms: row.finished_ms,
         output_bytes: unsigned(row.output_bytes),
         dropped_bytes: unsigned(row.dropped_bytes),
+        output_digest: row.output_digest,
     }
 }
 

@@ -14,6 +14,7 @@ pub mod instance;
 pub mod invocation;
 pub mod plugin;
 pub mod problem;
+pub mod result;
 pub mod script;
 pub mod task;
 pub mod token;

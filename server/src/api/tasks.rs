@@ -58,7 +58,7 @@ pub(super) async fn find(
     Ok((invocation, task, result))
 }
 
-fn unreadable(error: serde_json::Error) -> ApiError {
+pub(super) fn unreadable(error: serde_json::Error) -> ApiError {
     ApiError::internal(&error)
 }
 
@@ -71,13 +71,22 @@ pub(crate) async fn show(
     Path((id, instance)): Path<(String, String)>,
 ) -> Result<axum::Json<TaskDetail>, ApiError> {
     let (invocation, task, result) = find(&api, &id, &instance).await?;
+    detail(&invocation, &task, result).map(axum::Json)
+}
+
+/// A task with all that is kept of its result.
+pub(super) fn detail(
+    invocation: &InvocationRow,
+    task: &TaskRow,
+    result: Option<ResultRow>,
+) -> Result<TaskDetail, ApiError> {
     let (mut output, mut report, mut receipt) = (None, None, None);
     if let Some(result) = result {
         output = Some(serde_json::from_slice(&result.output).map_err(unreadable)?);
         report = result.report.as_deref().map(serde_json::from_slice::<Report>).transpose().map_err(unreadable)?;
         receipt = Some(serde_json::from_slice(&result.receipt).map_err(unreadable)?);
     }
-    Ok(axum::Json(TaskDetail { view: view::task(&invocation.uid, &task), output, report, receipt }))
+    Ok(TaskDetail { view: view::task(&invocation.uid, task), output, report, receipt })
 }
 
 /// The query of a task's output.
@@ -113,7 +122,7 @@ pub(crate) async fn output(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], render(&output, query.stream)))
 }
 
-fn render(output: &KeptOutput, only: Option<Stream>) -> Vec<u8> {
+pub(super) fn render(output: &KeptOutput, only: Option<Stream>) -> Vec<u8> {
     let wanted = |stream: Stream| only.is_none_or(|only| only == stream);
     let mut text = Vec::new();
     for segment in output.head.iter().filter(|segment| wanted(segment.stream)) {

@@ -10,3 +10,4 @@ mod links;
 mod live;
 mod plugins;
 mod requests;
+mod results;

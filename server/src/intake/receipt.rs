@@ -77,6 +77,7 @@ impl Reporter {
             finished_ms: receipt.finished_ms,
             output_bytes: signed(receipt.output.bytes),
             dropped_bytes: signed(output.dropped_bytes),
+            output_digest: receipt.output.sha256,
             output: serde_json::to_vec(&output).unwrap_or_default(),
             receipt: finished.receipt,
             report,

@@ -3,6 +3,8 @@
 //! Owns the common subset: `BIGINT`, `INT`, `TEXT` and raw bytes only, `$1` parameters, VALUES lists of a fixed
 //! length so that statements stay prepared. Never says which database it is; `super` does. Stops with the writer's channel.
 
+#[path = "body/alike.rs"]
+mod alike;
 #[path = "body/command.rs"]
 mod command;
 #[path = "body/create.rs"]
@@ -193,6 +195,11 @@ fn digest(bytes: &[u8]) -> Result<orderly_signing::digest::Digest, StoreError> {
     let bytes: [u8; 32] =
         bytes.try_into().map_err(|_| StoreError::Row { table: "digests", value: format!("{} bytes", bytes.len()) })?;
     Ok(orderly_signing::digest::Digest::from_bytes(bytes))
+}
+
+/// A digest from a column that may be empty.
+fn digest_or_none(bytes: Option<&[u8]>) -> Result<Option<orderly_signing::digest::Digest>, StoreError> {
+    bytes.map(digest).transpose()
 }
 
 /// Something that a column holds as text.

@@ -63,6 +63,8 @@ pub struct Ended {
     pub output_bytes: i64,
     /// Bytes that were dropped.
     pub dropped_bytes: i64,
+    /// SHA-256 of the whole output, as the receipt says.
+    pub output_digest: Digest,
     /// The receipt's envelope.
     pub receipt: Vec<u8>,
     /// The kept output as JSON.
@@ -103,6 +105,8 @@ pub struct TaskNow {
     pub output_bytes: i64,
     /// Bytes that were dropped.
     pub dropped_bytes: i64,
+    /// SHA-256 of the whole output, once a receipt says it.
+    pub output_digest: Option<Digest>,
 }
 
 impl TaskNow {
@@ -135,6 +139,7 @@ impl TaskNow {
                 finished_ms: Some(ended.finished_ms),
                 output_bytes: ended.output_bytes,
                 dropped_bytes: ended.dropped_bytes,
+                output_digest: Some(ended.output_digest),
             }),
             What::Unproven { .. } if self.status.is_final() => None,
             What::Unproven { at_ms } => Some(Self {

@@ -7,9 +7,9 @@ use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
 use crate::store::row::{
-    ActivationRow, Collecting, CommandFilter, CommandKey, CommandRow, Content, Delivery, FileRow, GroupRow,
-    InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow, OrderBody, OrderHead, OrderKey,
-    PluginDocuments, PluginRow, ResultRow, TaskRow, TokenRow, VersionRow,
+    ActivationRow, AlikeRow, Collecting, CommandFilter, CommandKey, CommandRow, Content, Delivery, FileRow, GroupRow,
+    InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow, Likeness, OrderBody, OrderHead, OrderKey,
+    PluginDocuments, PluginRow, ReportRow, ResultRow, TaskRow, TokenRow, VersionRow,
 };
 use crate::store::{Store, StoreError, on_engine};
 
@@ -170,6 +170,27 @@ impl Store {
         instance: InstanceKey,
     ) -> Result<Option<ResultRow>, StoreError> {
         on_engine!(self, reader => reader.result(invocation, instance).await)
+    }
+
+    /// Tasks of an invocation that are alike: the first `members` of each of the `limit` largest groups, group by group.
+    pub async fn alike(
+        &self,
+        invocation: InvocationKey,
+        likeness: Likeness,
+        members: i64,
+        limit: i64,
+    ) -> Result<Vec<AlikeRow>, StoreError> {
+        on_engine!(self, reader => reader.alike(invocation, likeness, members, limit).await)
+    }
+
+    /// A page of an invocation's reports by the instance's key.
+    pub async fn reports(
+        &self,
+        invocation: InvocationKey,
+        after: InstanceKey,
+        limit: i64,
+    ) -> Result<Vec<ReportRow>, StoreError> {
+        on_engine!(self, reader => reader.reports(invocation, after, limit).await)
     }
 
     /// Every instance of an invocation, sorted by id.

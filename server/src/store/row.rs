@@ -10,11 +10,13 @@ use orderly_model::task::TaskStatus;
 use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
+mod alike;
 mod command;
 mod file;
 mod group;
 mod plugin;
 
+pub use alike::{AlikeRow, Likeness, ReportRow};
 pub use command::{
     CommandFilter, CommandKey, CommandRow, DeleteOutcome, NewCommand, NewVersion, RUNNING_NAMED_MAX, VersionOutcome,
     VersionRow,
@@ -236,6 +238,8 @@ pub struct TaskRow {
     pub output_bytes: i64,
     /// Bytes that were dropped.
     pub dropped_bytes: i64,
+    /// SHA-256 of the whole output, once a receipt says it.
+    pub output_digest: Option<Digest>,
 }
 
 /// What is long about a task that ended.

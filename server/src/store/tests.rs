@@ -46,6 +46,7 @@ async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {
     cases::tasks::reports_are_idempotent(open("reports").await).await;
     cases::tasks::a_batch_over_many_invocations(open("batch").await).await;
     cases::tasks::the_instance_overrules_the_deadline(open("deadline").await).await;
+    cases::alike::groups_are_made_by_the_database(open("alike").await).await;
     cases::tasks::stop(open("stop").await).await;
     cases::tasks::a_file_comes_only_while_its_task_is_open(open("files").await).await;
     cases::a_failing_change_harms_no_other(open("failing").await).await;

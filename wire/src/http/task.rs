@@ -1,6 +1,7 @@
 //! Tasks: an invocation on one instance, with its result.
 
 use orderly_model::report::Report;
+use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -43,6 +44,10 @@ pub struct TaskView {
     pub output_bytes: u64,
     /// Bytes of output that were dropped.
     pub dropped_bytes: u64,
+    /// SHA-256 of the whole output, dropped bytes too, as the receipt says; absent where there is no receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub output_digest: Option<Digest>,
 }
 
 /// A task with all that is kept of its result.

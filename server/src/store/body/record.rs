@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::super::{CHUNK, FOR_UPDATE};
 use super::task::{code, status};
-use super::{Conn, Db, invocation, parsed};
+use super::{Conn, Db, digest_or_none, invocation, parsed};
 use crate::store::StoreError;
 use crate::store::change::Answer;
 use crate::store::fact::{Ended, Fact, TaskNow, What};
@@ -186,7 +186,7 @@ async fn tasks<'a>(conn: &mut Conn, keys: BTreeSet<TaskKey>) -> Result<BTreeMap<
         push_pairs(&mut query, chunk);
         query.push(
             ") SELECT t.invocation_id, t.instance_id, t.status, t.proven, t.exit_code, t.code, t.started_ms, \
-             t.finished_ms, t.output_bytes, t.dropped_bytes, t.generation, i.uid, i.name FROM r \
+             t.finished_ms, t.output_bytes, t.dropped_bytes, t.generation, i.uid, i.name, t.output_digest FROM r \
              JOIN tasks t ON t.invocation_id = r.inv AND t.instance_id = r.inst \
              JOIN instances i ON i.id = r.inst ORDER BY t.invocation_id, t.instance_id",
         );
@@ -201,6 +201,7 @@ async fn tasks<'a>(conn: &mut Conn, keys: BTreeSet<TaskKey>) -> Result<BTreeMap<
                 finished_ms: row.try_get(7)?,
                 output_bytes: row.try_get(8)?,
                 dropped_bytes: row.try_get(9)?,
+                output_digest: digest_or_none(row.try_get(13)?)?,
             };
             let key = (row.try_get(0)?, row.try_get(1)?);
             let touched = Touched {
@@ -228,7 +229,7 @@ async fn update(conn: &mut Conn, touched: &BTreeMap<TaskKey, Touched<'_>>) -> Re
     let rows: Vec<_> = touched.iter().collect();
     for chunk in rows.chunks(CHUNK) {
         // Both key columns are in the list: with one of them constant PostgreSQL reads the whole invocation.
-        let mut query = QueryBuilder::<Db>::new("WITH r(inv, inst, st, pr, ex, co, sta, fin, ob, db) AS (");
+        let mut query = QueryBuilder::<Db>::new("WITH r(inv, inst, st, pr, ex, co, sta, fin, ob, db, od) AS (");
         query.push_values(chunk, |mut row, ((invocation, instance), task)| {
             row.push_bind(*invocation)
                 .push_bind(*instance)
@@ -239,11 +240,12 @@ async fn update(conn: &mut Conn, touched: &BTreeMap<TaskKey, Touched<'_>>) -> Re
                 .push_bind(task.now.started_ms)
                 .push_bind(task.now.finished_ms)
                 .push_bind(task.now.output_bytes)
-                .push_bind(task.now.dropped_bytes);
+                .push_bind(task.now.dropped_bytes)
+                .push_bind(task.now.output_digest.as_ref().map(|digest| &digest.as_bytes()[..]));
         });
         query.push(
             ") UPDATE tasks SET status = r.st, proven = r.pr, exit_code = r.ex, code = r.co, started_ms = r.sta, \
-             finished_ms = r.fin, output_bytes = r.ob, dropped_bytes = r.db FROM r \
+             finished_ms = r.fin, output_bytes = r.ob, dropped_bytes = r.db, output_digest = r.od FROM r \
              WHERE tasks.invocation_id = r.inv AND tasks.instance_id = r.inst",
         );
         query.build().persistent(chunk.len() == CHUNK || chunk.len() == 1).execute(&mut *conn).await?;
@@ -329,5 +331,6 @@ fn row(instance: InstanceKey, task: Touched<'_>) -> TaskRow {
         finished_ms: task.now.finished_ms,
         output_bytes: task.now.output_bytes,
         dropped_bytes: task.now.dropped_bytes,
+        output_digest: task.now.output_digest,
     }
 }

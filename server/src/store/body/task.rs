@@ -5,7 +5,7 @@ use orderly_signing::instance::InstanceId;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::super::CHUNK;
-use super::{Db, Reader, Row, parsed};
+use super::{Db, Reader, Row, digest_or_none, parsed};
 use crate::store::StoreError;
 use crate::store::row::{InstanceKey, InvocationKey, ResultRow, TaskRow};
 
@@ -20,7 +20,7 @@ pub(super) fn code(status: TaskStatus) -> i32 {
 }
 
 const TASK: &str = "SELECT t.instance_id, i.uid, i.name, t.status, t.generation, t.exit_code, t.code, r.reason, \
-     r.check_code, t.started_ms, t.finished_ms, t.output_bytes, t.dropped_bytes FROM tasks t \
+     r.check_code, t.started_ms, t.finished_ms, t.output_bytes, t.dropped_bytes, t.output_digest FROM tasks t \
      JOIN instances i ON i.id = t.instance_id \
      LEFT JOIN results r ON r.invocation_id = t.invocation_id AND r.instance_id = t.instance_id \
      WHERE t.invocation_id = ";
@@ -40,6 +40,7 @@ fn task(row: &Row) -> Result<TaskRow, StoreError> {
         finished_ms: row.try_get(10)?,
         output_bytes: row.try_get(11)?,
         dropped_bytes: row.try_get(12)?,
+        output_digest: digest_or_none(row.try_get(13)?)?,
     })
 }
 

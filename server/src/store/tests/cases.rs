@@ -1,5 +1,6 @@
 //! The cases; each gets an empty store.
 
+pub(super) mod alike;
 pub(super) mod commands;
 pub(super) mod people;
 pub(super) mod tasks;
@@ -101,6 +102,7 @@ pub(super) fn ended(status: TaskStatus) -> What {
         finished_ms: 300,
         output_bytes: 5,
         dropped_bytes: 0,
+        output_digest: Digest::of(b"outpu"),
         receipt: b"receipt".to_vec(),
         output: b"output".to_vec(),
         report: None,

@@ -121,6 +121,7 @@ proptest! {
             finished_ms: None,
             output_bytes: 0,
             dropped_bytes: 0,
+            output_digest: None,
         };
         let mut first = None;
         for said in history {
