@@ -24,8 +24,10 @@ use crate::invocation::StatusCounts;
 use crate::task::TaskStatus;
 
 mod amount;
+mod waves;
 
 pub use amount::Amount;
+pub use waves::{PERSON_S, Pace};
 
 /// Longest pause between two waves, in seconds: 7 days.
 pub const PAUSE_MAX_S: u32 = 7 * 24 * 60 * 60;
@@ -178,6 +180,11 @@ impl RolloutPolicy {
             _ => {}
         }
         faults
+    }
+
+    /// Whether it ever holds anything back. Where not, all tasks start at once, and `max_errors` has nothing to halt.
+    pub fn holds_back(&self) -> bool {
+        self.max_concurrency.is_some() || self.canary.is_some() || self.batch.is_some()
     }
 
     /// Whether all tasks go at once, so that nothing is held back.
