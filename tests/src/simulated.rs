@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::api::now_ms;
 use crate::tls;
@@ -69,6 +70,9 @@ pub struct Simulated {
     memory: Arc<Mutex<Memory>>,
     link: Option<JoinHandle<()>>,
 }
+
+/// An open link.
+pub type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
 /// Where and how to connect.
 #[derive(Clone)]
@@ -135,10 +139,12 @@ pub async fn open_link(
     place: &Place,
     id: &InstanceId,
     prove: impl FnOnce(&[u8; 32]) -> Vec<u8>,
-) -> anyhow::Result<(WebSocketStream<TlsStream<TcpStream>>, u32)> {
+) -> anyhow::Result<(Socket, u32)> {
     let (stream, exporter) = tls::connect(place.address, &place.tls).await?;
     let url = format!("wss://{}/agent/v1/link", place.address);
-    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await?;
+    // The defaults buffer 128 KiB, and tests open links by the thousand.
+    let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
+    let (mut socket, _) = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await?;
     let hello = Hello {
         oldest: LINK_VERSION_MIN,
         newest: LINK_VERSION,

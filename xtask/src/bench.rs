@@ -3,6 +3,8 @@
 //! Owns the measurements and their form: a table for people, then one line of JSON. Never judges them; the targets are in
 //! README.md. Numbers of another profile than release mean nothing and are marked so.
 
+#[cfg(feature = "bench")]
+mod fanout;
 mod flood;
 mod idle;
 #[cfg(feature = "bench")]
@@ -10,35 +12,75 @@ mod latency;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::demo::Fleet;
 use crate::interrupt::Interrupt;
 use crate::programs::{self, Profile, Programs};
 use crate::step;
 
-/// Runs a benchmark by its name.
-pub(crate) fn run(root: &Path, name: &str, dev: bool) -> Result<()> {
+/// What a benchmark is told besides its name.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "bench"), allow(dead_code, reason = "handed on to the build that has them"))]
+struct Options {
+    /// Quick builds.
+    dev: bool,
+    /// Simulated agents of `fanout`.
+    agents: usize,
+    /// Ended tasks that lie in the store before `fanout` measures.
+    stored: u64,
+}
+
+impl Options {
+    fn parse(name: &str, words: &[&str]) -> Result<Self> {
+        let mut options = Self { dev: false, agents: 5000, stored: 0 };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--dev" => options.dev = true,
+                "--agents" if name == "fanout" => options.agents = number(word, words.next())?,
+                "--stored" if name == "fanout" => options.stored = number(word, words.next())?,
+                other => bail!("`bench {name}` has no option `{other}`"),
+            }
+        }
+        ensure!(options.agents > 0, "`--agents` is at least 1");
+        Ok(options)
+    }
+}
+
+fn number<T: std::str::FromStr>(option: &str, word: Option<&&str>) -> Result<T> {
+    let word = word.with_context(|| format!("`{option}` needs a number"))?;
+    word.parse().ok().with_context(|| format!("`{word}` is no number for `{option}`"))
+}
+
+/// Runs a benchmark by its name, with the words that follow it.
+pub(crate) fn run(root: &Path, name: &str, words: &[&str]) -> Result<()> {
+    let options = Options::parse(name, words)?;
     match name {
-        "flood" => flood::run(root, dev),
-        "idle" => idle::run(root, dev),
+        "flood" => flood::run(root, options.dev),
+        "idle" => idle::run(root, options.dev),
         #[cfg(feature = "bench")]
-        "latency" => latency::run(root, dev),
+        "latency" => latency::run(root, options.dev),
+        #[cfg(feature = "bench")]
+        "fanout" => fanout::run(root, &options),
         #[cfg(not(feature = "bench"))]
-        "latency" => with_feature(root, name, dev),
-        other => bail!("there is no benchmark `{other}`: `flood`, `idle` and `latency` are"),
+        "latency" => with_feature(root, name, words, Profile::Dev),
+        // Thousands of simulated agents of a quick build would be what is measured.
+        #[cfg(not(feature = "bench"))]
+        "fanout" => with_feature(root, name, words, if options.dev { Profile::Dev } else { Profile::Release }),
+        other => bail!("there is no benchmark `{other}`: `flood`, `idle`, `latency` and `fanout` are"),
     }
 }
 
 /// Runs this program again with what the benchmark needs built in.
 #[cfg(not(feature = "bench"))]
-fn with_feature(root: &Path, name: &str, dev: bool) -> Result<()> {
+fn with_feature(root: &Path, name: &str, words: &[&str], profile: Profile) -> Result<()> {
     let mut command = programs::cargo(root);
-    command.args(["run", "--quiet", "--locked", "-p", "xtask", "--features", "bench", "--", "bench", name]);
-    if dev {
-        command.arg("--dev");
+    command.args(["run", "--quiet", "--locked", "-p", "xtask", "--features", "bench"]);
+    if profile == Profile::Release {
+        command.arg("--release");
     }
-    step::run(&mut command)
+    step::run(command.args(["--", "bench", name]).args(words))
 }
 
 /// Programs as they are measured: release builds, the agent static.

@@ -14,7 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::programs::{self, Profile};
 use crate::{guests, step};
 
-pub(crate) use fleet::Fleet;
+pub(crate) use fleet::{Fleet, READY, fresh};
 
 /// The public commands of the tour.
 const PLUGINS: [&str; 3] = ["os-audit", "package-inventory", "disk-report"];

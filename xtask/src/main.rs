@@ -29,6 +29,8 @@ cargo xtask TASK
   bench flood          memory of the agent while a script prints 1 GB, and what is kept of it
   bench idle           memory and processor time of an idle agent that is linked over TLS
   bench latency        from an API call to the result in the store, beside a bare spawn and a WebSocket echo
+  bench fanout         one order to --agents N (5000) simulated agents until all results are stored: time, processor,
+                       memory and disk of the server; --stored N has so many ended tasks lie in the store before
                        (--dev takes quick builds, whose numbers mean nothing)";
 
 fn main() -> ExitCode {
@@ -44,8 +46,8 @@ fn main() -> ExitCode {
         ["test"] => task(test::run),
         ["check"] => task(check::run),
         ["guests"] => task(build_guests),
-        ["bench", name] => task(|root| bench::run(root, name, false)),
-        ["bench", name, "--dev"] | ["bench", "--dev", name] => task(|root| bench::run(root, name, true)),
+        ["bench", "--dev", name] => task(|root| bench::run(root, name, &["--dev"])),
+        ["bench", name, rest @ ..] => task(|root| bench::run(root, name, rest)),
         _ => {
             eprintln!("{HELP}");
             return ExitCode::from(2);

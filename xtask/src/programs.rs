@@ -69,6 +69,21 @@ pub(crate) fn build(root: &Path, profile: Profile) -> Result<Programs> {
     Ok(at(target(root).join(folder(profile))))
 }
 
+/// Builds the server alone, and the program that writes rows into its store without it. Answers both.
+#[cfg(feature = "bench")]
+pub(crate) fn build_server(root: &Path, profile: Profile) -> Result<(PathBuf, PathBuf)> {
+    // Apart, so that what the example needs changes nothing about the program that is measured.
+    for (name, what) in [("rows", ["--example", "rows"]), ("server", ["--bin", "orderly-server"])] {
+        step::step(name, || {
+            let mut command = cargo(root);
+            command.args(["build", "--locked", "-p", "orderly-server"]).args(what);
+            step::run(release(&mut command, profile))
+        })?;
+    }
+    let dir = target(root).join(folder(profile));
+    Ok((dir.join("orderly-server"), dir.join("examples/rows")))
+}
+
 /// Builds the agent as it is released: static and at a fixed address, which halves its idle memory. Answers its path, with
 /// the compiler of components beside it.
 pub(crate) fn build_static_agent(root: &Path, programs: &Programs) -> Result<PathBuf> {

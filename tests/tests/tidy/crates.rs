@@ -69,7 +69,7 @@ const RULES: &[Rule] = &[
     Rule {
         folder: "xtask",
         package: "xtask",
-        may: &["orderly-wire", "orderly-model", "orderly-signing"],
+        may: &["orderly-tests", "orderly-wire", "orderly-model", "orderly-signing"],
         never: &["wasmtime", "sqlx"],
     },
 ];

@@ -99,7 +99,7 @@ fn kept_right(fleet: &crate::demo::Fleet, ran: &Value) -> Result<(u64, u64)> {
 }
 
 /// A line of `/proc/PID/status` in KiB.
-fn status_kib(pid: u32, name: &str) -> Result<u64> {
+pub(super) fn status_kib(pid: u32, name: &str) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;

@@ -73,9 +73,9 @@ fn memory(pid: u32) -> Result<(u64, u64)> {
 }
 
 /// Nanoseconds on a processor, over all threads.
-fn cpu_ns(pid: u32) -> Result<u64> {
+pub(super) fn cpu_ns(pid: u32) -> Result<u64> {
     let mut sum = 0;
-    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).context("the agent is gone")? {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).context("the process is gone")? {
         let path = thread?.path().join("schedstat");
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let first = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());

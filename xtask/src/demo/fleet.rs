@@ -18,7 +18,7 @@ use crate::programs::Programs;
 use crate::step;
 
 /// How long a program may take until it is ready; a first start makes keys and databases.
-const READY: Duration = Duration::from_secs(60);
+pub(crate) const READY: Duration = Duration::from_secs(60);
 
 /// Server, agent and operator.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl Operator<'_> {
 }
 
 /// Takes the folder, which no other run may be using, and empties it.
-fn fresh(dir: &Path) -> Result<File> {
+pub(crate) fn fresh(dir: &Path) -> Result<File> {
     let parent = dir.parent().context("the folder has no parent")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     let lock_path = dir.with_extension("lock");

@@ -117,6 +117,7 @@ impl Api {
             delivery_deadline_s: None,
             name: None,
             dry_run: false,
+            rollout: None,
         };
         let post = self.http.post(format!("{}/v1/invocations", self.url)).bearer_auth(&self.token).json(&request);
         let response = post.send().await.context("no answer")?;
