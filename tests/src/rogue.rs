@@ -186,7 +186,7 @@ impl Rogue {
                 ReportEvent::Finished(finished) => {
                     Some(verify_receipt(&finished.receipt, key).expect("a receipt of the instance"))
                 }
-                ReportEvent::Accepted { .. } | ReportEvent::Stopping { .. } => None,
+                _ => None,
             })
         })
     }

@@ -4,6 +4,7 @@
 
 use orderly_model::instance::Facts;
 use orderly_model::report::Report as PluginReport;
+use orderly_model::schedule::{Cause, Reason};
 use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 use serde::{Deserialize, Serialize};
@@ -57,13 +58,26 @@ pub struct Report {
     /// The invocation that the order names; absent where the order could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invocation: Option<String>,
-    /// The run number; 1 for an order that runs once.
+    /// The run that this is about: 1 for an order that runs once; for a series the number of the run, from 1, and 0 for what
+    /// is about the series itself.
     pub generation: u32,
     /// What happened.
     pub event: ReportEvent,
 }
 
 /// What happened to a task.
+///
+/// An order that runs once: `Accepted`, perhaps `Stopping`, `Finished`. One that is refused, of whichever kind: `Finished`
+/// alone, with the generation 1 and a receipt without its `series` part.
+///
+/// A series, whose order is the newest one that was accepted of its invocation:
+/// - with generation 0: `Accepted` for each order that was taken, `Skipped` and `Waits` as they come, `Stopping` at a stop
+///   while a run is under way, and `SeriesEnded` last. Nothing of the invocation comes behind that.
+/// - with the number of a run: `Began` and `Finished`. A run that was refused when its turn came, or that nobody can tell
+///   about after a crash, has no `Began`. Its receipt has the `series` part, and is of the order that was the newest when the
+///   run was given out. The numbers of `Finished` go up by one without a gap.
+///
+/// Only `Finished` proves anything: the rest is the word of whoever holds the link.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum ReportEvent {
@@ -79,6 +93,63 @@ pub enum ReportEvent {
     },
     /// It ended, or it was refused.
     Finished(Box<Finished>),
+    /// A run of a series begins.
+    Began {
+        /// When it was due, in Unix milliseconds.
+        due_ms: i64,
+        /// Why it begins later than it was due, and in the place of all that were missed; absent where it is in time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        late: Option<Cause>,
+        /// When, in Unix milliseconds.
+        at_ms: i64,
+    },
+    /// Occurrences of a series were left out, that no report has told before.
+    Skipped(Skipped),
+    /// The clock was set back: the series waits until it shows a later time than this.
+    Waits {
+        /// The latest occurrence that was given out, in Unix milliseconds.
+        until_ms: i64,
+        /// When, in Unix milliseconds.
+        at_ms: i64,
+    },
+    /// The series is over: no run comes any more.
+    SeriesEnded {
+        /// How it came to its end.
+        end: EndOfSeries,
+        /// When, in Unix milliseconds.
+        at_ms: i64,
+    },
+}
+
+/// Occurrences of a series that were left out. While one such report of a series waits for its acknowledgement, others of the same
+/// reason are folded into one: what lies between `first_ms` and `last_ms` need not all have been left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skipped {
+    /// The first of them, in Unix milliseconds.
+    pub first_ms: i64,
+    /// The last of them, or a time that is not before it where not all were counted.
+    pub last_ms: i64,
+    /// How many, at least 1.
+    pub count: u64,
+    /// Whether all were counted; otherwise there are more than `count`.
+    pub exact: bool,
+    /// Why.
+    pub reason: Reason,
+    /// When the last of them was left out, in Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// How a series came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndOfSeries {
+    /// Nothing more is due.
+    Completed,
+    /// It was stopped.
+    Stopped,
+    /// What is known of it on the instance was damaged: where it stood, and which runs it had, cannot be told.
+    Lost,
 }
 
 /// What a receipt names as its invocation where the order could not be read, so that nobody knows which it is.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use orderly_model::instance::{Facts, Platform, Sandbox};
 use orderly_model::report::{Fact, Finding, FindingVerdict, Outcome, Report as PluginReport, Severity, Table, Verdict};
+use orderly_model::schedule::{Cause, Reason};
 use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 use orderly_signing::key::SecretKey;
@@ -20,7 +21,7 @@ use orderly_wire::frame::{FrameError, TO_AGENT_MAX, TO_SERVER_MAX, decode, encod
 use orderly_wire::http::agent::{Enrol, Enrolled};
 use orderly_wire::to_agent::{Ack, Goodbye, KeyringUpdate, Offer, PluginDocuments, ToAgent, Welcome};
 use orderly_wire::to_server::{
-    Finished, Hello, KeptOutput, Output, Progress, Report, ReportEvent, Segment, Stream, ToServer,
+    EndOfSeries, Finished, Hello, KeptOutput, Output, Progress, Report, ReportEvent, Segment, Skipped, Stream, ToServer,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -118,11 +119,15 @@ fn plugin_report() -> PluginReport {
 }
 
 fn report(event: ReportEvent) -> ToServer {
+    report_of(1, event)
+}
+
+fn report_of(generation: u32, event: ReportEvent) -> ToServer {
     ToServer::Report(Box::new(Report {
         seq: 3,
         order: digest("order"),
         invocation: Some(invocation()),
-        generation: 1,
+        generation,
         event,
     }))
 }
@@ -186,6 +191,25 @@ fn frames_to_the_server() {
             message: "reading".to_owned(),
         }),
     );
+}
+
+#[test]
+fn reports_about_a_series() {
+    to_server("report-began", &report_of(7, ReportEvent::Began { due_ms: 5, late: None, at_ms: 6 }));
+    let late = Some(Cause::AgentDown);
+    to_server("report-began-late", &report_of(8, ReportEvent::Began { due_ms: 5, late, at_ms: 60 }));
+    let skipped = Skipped { first_ms: 1, last_ms: 9, count: 3, exact: true, reason: Reason::Overlap, at_ms: 10 };
+    to_server("report-skipped", &report_of(0, ReportEvent::Skipped(skipped.clone())));
+    let reason = Reason::Missed(Cause::Suspended);
+    to_server(
+        "report-skipped-missed",
+        &report_of(0, ReportEvent::Skipped(Skipped { reason, exact: false, ..skipped })),
+    );
+    to_server("report-waits", &report_of(0, ReportEvent::Waits { until_ms: 90, at_ms: 10 }));
+    let ended = |end| report_of(0, ReportEvent::SeriesEnded { end, at_ms: 11 });
+    to_server("report-series-completed", &ended(EndOfSeries::Completed));
+    to_server("report-series-stopped", &ended(EndOfSeries::Stopped));
+    to_server("report-series-lost", &ended(EndOfSeries::Lost));
 }
 
 #[test]

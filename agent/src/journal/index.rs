@@ -99,7 +99,11 @@ impl Index {
                 self.outbox.insert(report.seq, (at, report.order));
                 if let Some(entry) = self.entries.get_mut(&report.order) {
                     match report.event {
-                        ReportEvent::Accepted { .. } => {}
+                        ReportEvent::Accepted { .. }
+                        | ReportEvent::Began { .. }
+                        | ReportEvent::Skipped(_)
+                        | ReportEvent::Waits { .. }
+                        | ReportEvent::SeriesEnded { .. } => {}
                         ReportEvent::Stopping { .. } => entry.stopping = true,
                         // The end of a run, not of the series.
                         ReportEvent::Finished(_) if entry.state == State::Series => {}

@@ -29,6 +29,11 @@ impl Reporter {
         let what = match report.event {
             ReportEvent::Accepted { .. } => What::Accepted,
             ReportEvent::Stopping { .. } => What::Stopping,
+            // Of a series: no order of one is given out by this server.
+            ReportEvent::Began { .. }
+            | ReportEvent::Skipped(_)
+            | ReportEvent::Waits { .. }
+            | ReportEvent::SeriesEnded { .. } => What::Accepted,
             ReportEvent::Finished(finished) => match self.ended(&report.order, about, *finished) {
                 Ok(ended) => What::Ended(Box::new(ended)),
                 Err(reason) => {
