@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
 
 mod content;
+mod limits;
 mod results;
 mod run;
 

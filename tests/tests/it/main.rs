@@ -10,6 +10,7 @@ mod attacks_plugins;
 mod bad_input;
 mod command_line;
 mod commands;
+mod defects;
 mod ending;
 mod files;
 mod flood;

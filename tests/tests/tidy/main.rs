@@ -9,3 +9,4 @@ mod documents;
 mod files;
 mod layers;
 mod source;
+mod tables;
