@@ -61,6 +61,7 @@ struct RawConfig {
     queued_max: Option<usize>,
     grace_s: Option<u64>,
     effects: Option<RawEffects>,
+    containers: Option<RawContainers>,
     policy: Option<LocalPolicy>,
 }
 
@@ -71,6 +72,23 @@ struct RawEffects {
     enabled: Option<bool>,
     power_off: Option<Vec<String>>,
     restart: Option<Vec<String>>,
+}
+
+/// Containers, as people write it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawContainers {
+    enabled: Option<bool>,
+    docker: Option<PathBuf>,
+}
+
+/// Containers, as the owner of this instance lets orders use them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Containers {
+    /// Whether orders may run scripts in containers.
+    pub enabled: bool,
+    /// The socket of the Docker Engine API.
+    pub docker: PathBuf,
 }
 
 /// The programs by which exit codes power off and restart this instance, each with its arguments.
@@ -107,6 +125,8 @@ pub(crate) struct Config {
     pub grace: Duration,
     /// What exit codes do; nothing where the owner of this instance lets them do nothing.
     pub effects: Option<Effects>,
+    /// What orders may do in containers.
+    pub containers: Containers,
     /// What is allowed on this instance.
     pub policy: LocalPolicy,
 }
@@ -163,6 +183,15 @@ impl Config {
                 ));
             }
         }
+        let containers = raw.containers.unwrap_or_default();
+        let containers = Containers {
+            enabled: containers.enabled.unwrap_or(true),
+            docker: containers.docker.unwrap_or_else(|| "/var/run/docker.sock".into()),
+        };
+        if !containers.docker.is_absolute() {
+            let given = containers.docker.display();
+            faults.push(format!("`containers.docker` is `{given}`, write the absolute path of the runtime's socket"));
+        }
         if !faults.is_empty() {
             return Err(Fault::Values(faults));
         }
@@ -173,6 +202,7 @@ impl Config {
             queued_max: raw.queued_max.unwrap_or(64),
             grace: Duration::from_secs(raw.grace_s.unwrap_or(5)),
             effects: enabled.then_some(lines),
+            containers,
             policy: raw.policy.unwrap_or_default(),
         })
     }
@@ -228,6 +258,16 @@ mod tests {
         assert_eq!(load("[effects]\nenabled = false\n").unwrap().effects, None);
         let effects = load("[effects]\npower_off = [\"/bin/x\"]\n").unwrap().effects.unwrap();
         assert_eq!(effects.line(Effect::PowerOff), ["/bin/x"]);
+    }
+
+    #[test]
+    fn containers_are_dockers_unless_the_owner_says_otherwise() {
+        let usual = Containers { enabled: true, docker: "/var/run/docker.sock".into() };
+        assert_eq!(load("").unwrap().containers, usual);
+        let other = load("[containers]\nenabled = false\ndocker = \"/x\"\n").unwrap().containers;
+        assert_eq!(other, Containers { enabled: false, docker: "/x".into() });
+        let error = load("[containers]\ndocker = \"x\"\n").unwrap_err().to_string();
+        assert!(error.contains("containers.docker"), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use orderly_signing::receipt::Use;
 
 pub(crate) mod account;
 pub(crate) mod collect;
+pub(crate) mod container;
 pub(crate) mod effect;
 pub(crate) mod file;
 pub(crate) mod handed;

@@ -23,11 +23,11 @@ use orderly_signing::error::{Check, Refusal};
 use orderly_signing::instance::InstanceId;
 use orderly_signing::keyring::{Keyring, Tier};
 use orderly_signing::merkle::TargetProof;
-use orderly_signing::order::{Action, CollectAction, Order, Repeat, ScriptAction};
+use orderly_signing::order::{Action, CollectAction, Order, Repeat};
 use orderly_signing::verify::{Plugin as Vouched, Verified, verify_order, verify_plugin};
 use orderly_wire::to_agent::PluginDocuments;
 
-use crate::config::Effects;
+use crate::config::{Containers, Effects};
 use crate::exec::account::{Account, AccountError};
 use crate::exec::file::AdmittedFile;
 use crate::exec::plugin::AdmittedPlugin;
@@ -37,6 +37,7 @@ use crate::exec::values::{Filled, Known};
 use crate::exec::{chain, collect, trial, values};
 use crate::journal::Journal;
 
+mod container;
 mod series;
 
 /// An order is not followed.
@@ -104,6 +105,8 @@ pub(crate) struct Gate<'a> {
     pub local: &'a LocalPolicy,
     /// What exit codes may do here.
     pub effects: Option<&'a Effects>,
+    /// What orders may do in containers here.
+    pub containers: &'a Containers,
     /// What process trees can be held to here.
     pub trees: &'a Trees,
     /// What the kernel gives to box plugins in.
@@ -131,7 +134,6 @@ impl Gate<'_> {
             _ if !order.repeat.is_once() && !matches!(order.action, Action::Script(_) | Action::Plugin { .. }) => {
                 Some("a trial of moving files")
             }
-            Action::Script(ScriptAction { container: Some(_), .. }) => Some("a container"),
             _ => None,
         };
         beyond.map_or(Ok(()), |what| {
@@ -152,6 +154,9 @@ impl Gate<'_> {
         };
         if let Some(content) = content {
             order.check_content(content)?;
+        }
+        if action.container.is_some() {
+            return self.contained(order, action);
         }
         supported(action).map_err(|reason| Refused::lacking(ResultCode::CommandNotApplicable, reason))?;
         // Whom it would run as decides the tier, so it is found before the signatures are counted.
@@ -190,7 +195,7 @@ impl Gate<'_> {
         let Filled { content, environment } =
             filled.map_err(|reason| Refused::lacking(ResultCode::InvalidParameter, reason))?;
         let script = Script { action, content, environment, account };
-        if order.repeat == Repeat::DryRun {
+        if order.repeat == Repeat::DryRun && script.action.container.is_none() {
             trial::check(&script).map_err(|reason| Refused::lacking(ResultCode::CommandNotApplicable, reason))?;
         }
         Ok(script)

@@ -21,5 +21,5 @@ pub use linux::sandbox::{self, Closed, Plan, SandboxReport, UserChange};
 pub use linux::spawn::{Child, spawn, spawn_alone};
 pub use linux::spec::{Credentials, Executable, Resource, Spec, Stdin};
 pub use linux::supervise::{self, SUPERVISE_ARGUMENT};
-pub use linux::tree::{Tree, TreeIdentity, TreeKind, Trees};
+pub use linux::tree::{Stranger, Tree, TreeIdentity, TreeKind, Trees};
 pub use linux::users;

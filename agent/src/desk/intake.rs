@@ -147,6 +147,7 @@ impl Desk {
             me: self.identity.id(),
             local: &self.config.policy,
             effects: self.config.effects.as_ref(),
+            containers: &self.config.containers,
             trees: &self.trees,
             sandbox: &self.facts.sandbox,
             now_ms: effective_ms(local_ms(), state.journal.floor_ms()),

@@ -23,7 +23,7 @@ use crate::exec::file::notes::Noted;
 use crate::exec::live::Live;
 use crate::exec::plugin::{AdmittedPlugin, Plugin};
 use crate::exec::script::Script;
-use crate::exec::{Outcome, chain, collect, effect, file, handed, plugin, script, trial};
+use crate::exec::{Outcome, chain, collect, container, effect, file, handed, plugin, script, trial};
 use crate::journal;
 use crate::policy::AdmittedMove;
 
@@ -155,7 +155,10 @@ impl Desk {
     async fn run(self: &Rc<Self>, task: &Task, noted: &mut Option<Noted>) -> Outcome {
         if task.trial {
             return match &task.job {
-                Job::Script(script) => trial::script(script, self.config.effects.as_ref()),
+                Job::Script(script) => match &script.action.container {
+                    Some(container) => container::trial(script, container, &self.config.containers).await,
+                    None => trial::script(script, self.config.effects.as_ref()),
+                },
                 Job::Plugin(plugin) => trial::plugin(plugin),
                 // Such an order was refused; should one get here, it moves nothing.
                 Job::Move(_) => interrupted("a file is not moved as a trial"),
@@ -167,6 +170,16 @@ impl Desk {
         if let Job::Move(admitted) = &task.job {
             // No process is started for it, so there is no tree.
             return self.halted(task, &halt, self.moved(task.order, admitted, &halt, &mut live, noted)).await;
+        }
+        if let Job::Script(script) = &task.job
+            && let Some(container) = &script.action.container
+        {
+            // Its tree is made in the container's cgroup, once there is something in it.
+            let started = |tree: &orderly_host::platform::Tree| self.note_tree(task.order, tree);
+            let (containers, name) = (&self.config.containers, task.tree_name());
+            let halt_of = script::Halt { stop: &halt, grace: self.config.grace };
+            let running = container::run(script, container, containers, &name, &halt_of, &mut live, started);
+            return Box::pin(self.halted(task, &halt, running)).await;
         }
         let tree = match self.trees.create_limited(&task.tree_name(), &task.job.quota()) {
             Ok(tree) => tree,
@@ -253,6 +266,11 @@ impl Desk {
         if self.trees.planned("x", &Quota::default()).is_some() {
             return;
         }
+        self.note_tree(order, tree);
+    }
+
+    /// Writes down where a task's tree is.
+    fn note_tree(&self, order: Digest, tree: &orderly_host::platform::Tree) {
         let record = journal::record::tree(order, tree.identity());
         if let Err(error) = self.state.borrow_mut().journal.note(&record) {
             tracing::warn!(%order, error = %chain(&error), "a task's process tree is not recorded");

@@ -29,7 +29,7 @@ use crate::clock::local_ms;
 const LEFT_BEHIND_TIME: Duration = Duration::from_millis(200);
 
 /// How long the rest of the output is read once nothing is alive.
-const REST_TIME: Duration = Duration::from_secs(2);
+pub(super) const REST_TIME: Duration = Duration::from_secs(2);
 
 /// A script order that passed checks 6 to 8, its content aside where that was not at hand yet.
 #[derive(Debug)]
@@ -152,9 +152,12 @@ struct Watched {
 }
 
 /// Why a run is over.
-enum End {
+pub(super) enum End {
+    /// By itself.
     Exited(Ended),
+    /// Its time was over.
     TimedOut,
+    /// It was halted.
     Stopped,
     /// It could not be followed, or not be ended.
     Lost(String),
@@ -170,7 +173,7 @@ async fn watch(
 ) -> Watched {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let own = Pid::from_raw(child.pid()).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    let mut reading = Reading { pump: Box::pin(pump(&mut stdout, &mut stderr, u64::MAX, keeper, live)), over: false };
+    let mut reading = Reading::new(pump(&mut stdout, &mut stderr, u64::MAX, keeper, live));
     let why = reading
         .beside(async {
             tokio::select! {
@@ -222,14 +225,18 @@ async fn end_alone<F: Future>(reading: &mut Reading<F>, child: &mut Child, own: 
 }
 
 /// The output, read beside everything else that is waited for, so that no writer is ever stuck on a full pipe.
-struct Reading<F> {
+pub(super) struct Reading<F> {
     pump: Pin<Box<F>>,
     over: bool,
 }
 
 impl<F: Future> Reading<F> {
+    pub(super) fn new(pump: F) -> Self {
+        Self { pump: Box::pin(pump), over: false }
+    }
+
     /// Reads until the other is done, and gives its answer.
-    async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
+    pub(super) async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
         tokio::pin!(other);
         loop {
             tokio::select! {
@@ -240,14 +247,15 @@ impl<F: Future> Reading<F> {
     }
 
     /// Reads what is left, for at most this long.
-    async fn rest(&mut self, time: Duration) {
+    pub(super) async fn rest(&mut self, time: Duration) {
         if !self.over {
             self.over = tokio::time::timeout(time, &mut self.pump).await.is_ok();
         }
     }
 }
 
-fn named(end: End, script: &Script, output: Kept, started_ms: Option<i64>) -> Outcome {
+/// What a run that is over is called.
+pub(super) fn named(end: End, script: &Script, output: Kept, started_ms: Option<i64>) -> Outcome {
     let (status, code, reason, exit_code) = match end {
         End::Exited(Ended { exit: Exit::Code(0), .. }) => (TaskStatus::Success, None, None, Some(0)),
         End::Exited(Ended { exit: Exit::Code(code), .. }) => {

@@ -3,6 +3,7 @@
 //! One binary, so that it is linked once. Each test owns a server on a port of its own, a data directory and an agent.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod containers;
 mod crashes;
 mod enrolment;
 mod extras;

@@ -178,14 +178,13 @@ impl CommandDraft {
         }
         // Nothing of a command is left out in silence.
         let foreign = [
-            ("user", self.user.is_some()),
-            ("working_dir", self.working_dir.is_some()),
             ("launcher", self.launcher.is_some()),
             ("resources", self.resources.is_some()),
             ("exit_effects", self.exit_effects),
+            ("termination", self.termination == Some(Termination::Process)),
         ];
         for (field, _) in foreign.into_iter().filter(|(_, is_there)| *is_there) {
-            reader.add(field, "does not go with a container, which has its own");
+            reader.add(field, "does not go with a container");
         }
         let id = reader.parse_if("container.id", draft.id.as_ref());
         let name = reader.parse_if("container.name", draft.name.as_ref());

@@ -168,7 +168,7 @@ fn a_plugin_has_nothing_of_a_script() {
 }
 
 #[test]
-fn a_container_has_its_own_user_and_directory() {
+fn a_container_goes_with_user_and_directory_and_not_with_what_is_the_instances() {
     let inside = format!(r#""container":{{"id":"docker://{}","name":"web"}}"#, "a".repeat(64));
     let action = spec(&script(&inside)).action(Some(id(1)), &Values::default(), 0);
     let container = action.container.clone().unwrap();
@@ -176,10 +176,10 @@ fn a_container_has_its_own_user_and_directory() {
     assert!(container.id.unwrap().starts_with("docker://a"));
     assert_eq!(action.command, Some(id(1).to_string()));
     let told = check(&script(&format!(
-        r#"{inside},"user":"bob","working_dir":"/","resources":{{"processes":9}},"exit_effects":true,"launcher":"a {{{{ACS::ScriptFileName}}}}""#
+        r#"{inside},"user":"bob","working_dir":"/","resources":{{"processes":9}},"exit_effects":true,"termination":"process","launcher":"a {{{{ACS::ScriptFileName}}}}""#
     )));
     let fields: Vec<_> = told.unwrap_err().into_iter().map(|fault| fault.field).collect();
-    assert_eq!(fields, ["user", "working_dir", "launcher", "resources", "exit_effects"]);
+    assert_eq!(fields, ["launcher", "resources", "exit_effects", "termination"]);
     assert_eq!(faults(&script(r#""container":{}"#)), ["`container` has neither id nor name"]);
     let bat = CommandDraft { kind: "bat".into(), ..script(&inside) };
     assert_eq!(faults(&bat), ["`container` is for shell scripts"]);

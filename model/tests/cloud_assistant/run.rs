@@ -65,10 +65,13 @@ fn row_5_4_container_name() {
 }
 
 #[test]
-fn row_5_4_user_and_directory_do_not_go_with_a_container_where_cloud_assistant_ignores_them() {
+fn row_5_4_user_and_directory_hold_in_a_container_where_cloud_assistant_ignores_them() {
     let container = Some(ContainerDraft { id: None, name: Some("web".into()) });
-    refused(&CommandDraft { container: container.clone(), user: Some("bob".into()), ..script("x") }, "user");
-    refused(&CommandDraft { container, working_dir: Some("/".into()), ..script("x") }, "working_dir");
+    let (user, working_dir) = (Some("bob".into()), Some("/srv".into()));
+    let spec = spec(&CommandDraft { container, user, working_dir, ..script("x") });
+    let action = spec.action(None, &Values::default(), 0);
+    assert_eq!((action.user.as_deref(), action.cwd.as_deref()), (Some("bob"), Some("/srv")));
+    assert!(action.container.is_some());
 }
 
 #[test]

@@ -91,6 +91,11 @@ impl Cgroup {
         Ok(self.members().map_err(self.fault("read"))?.len())
     }
 
+    /// Moves the process with this number into it. What that has begun before stays where it is.
+    pub(crate) fn take_in(&self, pid: i32) -> Result<(), TreeError> {
+        std::fs::write(self.path.join("cgroup.procs"), pid.to_string()).map_err(self.fault("move a process into"))
+    }
+
     /// Sends `signal` to every process in it.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), TreeError> {
         let members = match self.members() {
@@ -212,6 +217,27 @@ fn works(place: &Path) -> bool {
         let works = super::clone::can_clone_into(cgroup.directory()) && cgroup.kill().is_ok();
         cgroup.remove().is_ok() && works
     })
+}
+
+/// The cgroup v2 that a process is in, as this program sees the hierarchy.
+///
+/// # Errors
+/// The process is gone, there is no cgroup v2, or the process is in a part of it that is not seen from here.
+pub(crate) fn of(pid: i32) -> Result<PathBuf, TreeError> {
+    let asked = PathBuf::from(format!("/proc/{pid}/cgroup"));
+    let find = || -> io::Result<PathBuf> {
+        let lacking = || io::Error::new(io::ErrorKind::NotFound, "it is in no cgroup v2 that is seen from here");
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+        let all = std::fs::read_to_string(&asked)?;
+        let (root, mount) = mounts.lines().find_map(cgroup2_mount).ok_or_else(lacking)?;
+        let inside = all.lines().find_map(|line| line.strip_prefix("0::")).ok_or_else(lacking)?;
+        let inside = Path::new(inside).strip_prefix(&root).map_err(|_| lacking())?;
+        let outside = inside.components().any(|part| part == std::path::Component::ParentDir);
+        let path = mount.join(inside);
+        let members = if outside { String::new() } else { std::fs::read_to_string(path.join("cgroup.procs"))? };
+        members.lines().any(|line| line.parse() == Ok(pid)).then_some(path).ok_or_else(lacking)
+    };
+    find().map_err(|source| TreeError::Cgroup { doing: "find", path: asked.clone(), source })
 }
 
 /// Root and mount point of a line of mountinfo that mounts cgroup v2.

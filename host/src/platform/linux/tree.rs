@@ -17,6 +17,10 @@ use super::quota::{self, Beside, Hits, Place, Quota};
 use super::supervise::Control;
 use crate::error::TreeError;
 
+mod adopt;
+
+pub use adopt::Stranger;
+
 /// How long killed processes are waited for. Longer means stuck in the kernel (a dead network file system).
 const KILLED_WITHIN: Duration = Duration::from_secs(10);
 
