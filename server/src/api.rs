@@ -19,6 +19,7 @@ mod order;
 mod plugins;
 mod problem;
 mod results;
+mod retention;
 mod run;
 mod secret;
 mod tasks;
@@ -41,6 +42,7 @@ use crate::blobs::Blobs;
 use crate::dispatch::Nudge;
 use crate::keys::Authority;
 use crate::link::LinkDeps;
+use crate::retention::Keep;
 use crate::shutdown::Phase;
 use crate::store::Store;
 use crate::trust::Trust;
@@ -86,6 +88,8 @@ pub struct Api {
     pub blobs: Blobs,
     /// How large the scripts of commands that are kept may be.
     pub scripts: ContentLimits,
+    /// How long invocations are kept.
+    pub keep: Keep,
     /// Wakes the dispatcher.
     pub nudge: Nudge,
     /// What links work with.
@@ -146,6 +150,7 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(invocations::evidence))
         .routes(routes!(events::stream))
         .routes(routes!(results::groups))
+        .routes(routes!(retention::show))
         .routes(routes!(results::list))
         .routes(routes!(tasks::list))
         .routes(routes!(tasks::show))

@@ -15,6 +15,7 @@ use crate::intake::Intake;
 use crate::link::{LinkDeps, Links, Presence};
 use crate::live::Hub;
 use crate::offer::Offers;
+use crate::retention::{self, Keep};
 use crate::shutdown::Shutdown;
 use crate::store::{Store, StoreError};
 use crate::trust::{Trust, TrustError};
@@ -95,6 +96,8 @@ pub(crate) async fn start(
         Quota { file_bytes: config.file_max_bytes, total_bytes: config.storage_max_bytes },
     )?;
     sweep::spawn(blobs.clone(), &shutdown.dispatching);
+    let keep = Keep { days: config.keep_days, count: config.keep_count };
+    retention::spawn(store.clone(), keep, &shutdown.dispatching);
     let trust = Trust::load(store.clone(), Arc::clone(&keys.dispatch)).await?;
     trust.follow(&shutdown.dispatching);
     let listener =
@@ -124,6 +127,7 @@ pub(crate) async fn start(
         authority: keys.authority,
         blobs,
         scripts: config.scripts(),
+        keep,
         nudge,
         link,
         accepting: shutdown.accepting.clone(),

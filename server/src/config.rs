@@ -49,6 +49,16 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=CONTENT_LIMIT_MAX_BASE64_BYTES as i64))]
     pub command_max_bytes: u32,
 
+    /// Days for which an invocation is kept after its last task has ended; for ever where absent.
+    #[arg(long, env = "ORDERLY_SERVER_KEEP_DAYS", value_name = "DAYS",
+        value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub keep_days: Option<u32>,
+
+    /// How many invocations are kept, the newest; what has not ended, or is still referred to, stays. All where absent.
+    #[arg(long, env = "ORDERLY_SERVER_KEEP_COUNT", value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep_count: Option<u32>,
+
     /// Makes and prints another administrator's token, for when the first was lost.
     #[arg(long)]
     pub new_admin_token: bool,

@@ -4,7 +4,7 @@
 //! fleet: it can delay, drop or lie in its own database, and cannot make an instance run what the owners did not sign for.
 //!
 //! Layers, left may not import right: config · telemetry · shutdown · clock · keys · store · trust · view · live ·
-//! intake · offer · link · dispatch · blobs · catalogue · api · gateway · app.
+//! intake · offer · link · dispatch · blobs · retention · catalogue · api · gateway · app.
 
 #![allow(clippy::duplicate_mod, reason = "the one body of SQL is mounted once for each database")]
 
@@ -21,6 +21,7 @@ pub mod keys;
 pub mod link;
 pub mod live;
 pub mod offer;
+pub mod retention;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

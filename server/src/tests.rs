@@ -84,6 +84,8 @@ impl Server {
             file_max_bytes: 1024 * 1024 * 1024,
             storage_max_bytes: 4 * 1024 * 1024 * 1024,
             command_max_bytes: 18 * 1024,
+            keep_days: None,
+            keep_count: None,
             new_admin_token: false,
         };
         let shutdown = Shutdown::default();

@@ -15,6 +15,7 @@ pub mod invocation;
 pub mod plugin;
 pub mod problem;
 pub mod result;
+pub mod retention;
 pub mod script;
 pub mod task;
 pub mod token;

@@ -61,8 +61,20 @@ pub(crate) async fn create(
 
 /// The invocation of a path.
 pub(super) async fn find(api: &Api, id: &str) -> Result<InvocationRow, ApiError> {
-    let found = api.store.invocation(id).await?;
-    found.ok_or_else(|| ApiError::unknown("invocation", id.escape_debug()))
+    if let Some(found) = api.store.invocation(id).await? {
+        return Ok(found);
+    }
+    Err(match api.store.pruned(id).await? {
+        Some(gone) => ApiError::new(StatusCode::GONE, "removed", "this invocation is kept no longer")
+            .detail(format!("`{id}` ended at {} and was removed at {}", utc(gone.finished_ms), utc(gone.pruned_ms)))
+            .hint("`orderly invocation retention` shows how long this server keeps them"),
+        None => ApiError::unknown("invocation", id.escape_debug()),
+    })
+}
+
+/// A time for people.
+fn utc(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.0}"))
 }
 
 /// Shows an invocation.

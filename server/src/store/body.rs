@@ -25,6 +25,8 @@ mod people;
 mod plugin;
 #[path = "body/record.rs"]
 mod record;
+#[path = "body/retention.rs"]
+mod retention;
 #[path = "body/stop.rs"]
 mod stop;
 #[path = "body/task.rs"]
@@ -186,6 +188,8 @@ async fn apply(conn: &mut Conn, change: &Change) -> Result<Answer, StoreError> {
         Change::Stop(stop) => stop::stop(conn, stop).await,
         Change::Expire { invocation, now_ms } => stop::expire(conn, *invocation, *now_ms).await,
         Change::Prune { now_ms } => stop::prune(conn, *now_ms).await,
+        Change::Retire { invocations, now_ms } => retention::retire(conn, invocations, *now_ms).await,
+        Change::Erase { invocation, most } => retention::erase(conn, *invocation, *most).await,
         Change::Record(facts) => record::record(conn, facts).await,
     }
 }

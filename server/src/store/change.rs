@@ -122,6 +122,20 @@ pub enum Change {
         /// Now.
         now_ms: i64,
     },
+    /// Removes invocations that have ended and that nothing refers to.
+    Retire {
+        /// Which.
+        invocations: Vec<InvocationKey>,
+        /// Now.
+        now_ms: i64,
+    },
+    /// Removes tasks and results of a removed invocation.
+    Erase {
+        /// Which.
+        invocation: InvocationKey,
+        /// How many at most.
+        most: i64,
+    },
     /// Records what instances observed.
     Record(Vec<Fact>),
 }
@@ -153,6 +167,8 @@ pub enum Answer {
     Created(Option<Created>),
     /// The tasks that changed.
     Changed(Vec<Changed>),
+    /// How many rows went.
+    Counted(u64),
     /// The contents that nothing refers to any more.
     Swept(Swept),
 }

@@ -7,9 +7,9 @@ use orderly_signing::digest::Digest;
 use orderly_signing::instance::InstanceId;
 
 use crate::store::row::{
-    ActivationRow, AlikeRow, Collecting, CommandFilter, CommandKey, CommandRow, Content, Delivery, FileRow, GroupRow,
-    InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeyringRow, Likeness, OrderBody, OrderHead, OrderKey,
-    PluginDocuments, PluginRow, ReportRow, ResultRow, TaskRow, TokenRow, VersionRow,
+    ActivationRow, AgedRow, AlikeRow, Collecting, CommandFilter, CommandKey, CommandRow, Content, Delivery, FileRow,
+    GroupRow, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeptRow, KeyringRow, Likeness, OrderBody,
+    OrderHead, OrderKey, PluginDocuments, PluginRow, PrunedRow, ReportRow, ResultRow, TaskRow, TokenRow, VersionRow,
 };
 use crate::store::{Store, StoreError, on_engine};
 
@@ -241,6 +241,31 @@ impl Store {
     /// The task of an instance that an order makes, with the order.
     pub async fn collecting(&self, order: &Digest, instance: InstanceKey) -> Result<Option<Collecting>, StoreError> {
         on_engine!(self, reader => reader.collecting(order, instance).await)
+    }
+
+    /// A page of invocations with what decides how long they are kept, the oldest first.
+    pub async fn aged(&self, after: InvocationKey, now_ms: i64, limit: i64) -> Result<Vec<AgedRow>, StoreError> {
+        on_engine!(self, reader => reader.aged(after, now_ms, limit).await)
+    }
+
+    /// The newest invocation that is not among the `newest` ones.
+    pub async fn nth_newest(&self, newest: i64) -> Result<Option<InvocationKey>, StoreError> {
+        on_engine!(self, reader => reader.nth_newest(newest).await)
+    }
+
+    /// Removed invocations of which there are tasks left.
+    pub async fn erasing(&self, limit: i64) -> Result<Vec<InvocationKey>, StoreError> {
+        on_engine!(self, reader => reader.erasing(limit).await)
+    }
+
+    /// What is left of a removed invocation.
+    pub async fn pruned(&self, uid: &str) -> Result<Option<PrunedRow>, StoreError> {
+        on_engine!(self, reader => reader.pruned(uid).await)
+    }
+
+    /// What is kept and what was removed, in numbers.
+    pub async fn kept(&self) -> Result<KeptRow, StoreError> {
+        on_engine!(self, reader => reader.kept().await)
     }
 
     /// The envelope of the order with this digest.

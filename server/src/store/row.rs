@@ -15,6 +15,7 @@ mod command;
 mod file;
 mod group;
 mod plugin;
+mod retention;
 
 pub use alike::{AlikeRow, Likeness, ReportRow};
 pub use command::{
@@ -24,6 +25,7 @@ pub use command::{
 pub use file::{Collecting, Content, FileRow, Swept};
 pub use group::GroupRow;
 pub use plugin::{AddOutcome, PluginDocuments, PluginRow};
+pub use retention::{AgedRow, KeptRow, PrunedRow};
 
 /// Key of an instance inside the store.
 pub type InstanceKey = i64;

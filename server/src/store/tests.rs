@@ -47,6 +47,8 @@ async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {
     cases::tasks::a_batch_over_many_invocations(open("batch").await).await;
     cases::tasks::the_instance_overrules_the_deadline(open("deadline").await).await;
     cases::alike::groups_are_made_by_the_database(open("alike").await).await;
+    cases::retention::only_what_has_ended_and_is_not_referred_to_goes(open("retention").await).await;
+    cases::retention::a_pass_that_was_killed_is_finished_by_the_next(open("killed").await).await;
     cases::tasks::stop(open("stop").await).await;
     cases::tasks::a_file_comes_only_while_its_task_is_open(open("files").await).await;
     cases::a_failing_change_harms_no_other(open("failing").await).await;

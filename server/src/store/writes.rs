@@ -34,6 +34,13 @@ impl Store {
         }
     }
 
+    async fn counted(&self, change: Change) -> Result<u64, StoreError> {
+        match self.change(change).await? {
+            Answer::Counted(count) => Ok(count),
+            answer => Err(other(&answer)),
+        }
+    }
+
     /// Adds a token.
     pub async fn add_token(&self, token: TokenRow) -> Result<(), StoreError> {
         self.change(Change::AddToken(token)).await.map(|_| ())
@@ -177,6 +184,17 @@ impl Store {
     /// Forgets deliveries of stop orders past their time; whether there were any.
     pub async fn prune(&self, now_ms: i64) -> Result<bool, StoreError> {
         self.found(Change::Prune { now_ms }).await
+    }
+
+    /// Removes those invocations that have ended and that nothing refers to, and answers how many. Their tasks are left to
+    /// [`Self::erase`].
+    pub async fn retire(&self, invocations: Vec<InvocationKey>, now_ms: i64) -> Result<u64, StoreError> {
+        self.counted(Change::Retire { invocations, now_ms }).await
+    }
+
+    /// Removes at most `most` tasks of a removed invocation with their results, and answers how many.
+    pub async fn erase(&self, invocation: InvocationKey, most: i64) -> Result<u64, StoreError> {
+        self.counted(Change::Erase { invocation, most }).await
     }
 
     /// Records what instances observed. Facts that were recorded before change nothing.

@@ -122,6 +122,7 @@ pub const LAYERS: &[(&str, &[&str])] = &[
             "link",
             "dispatch",
             "blobs",
+            "retention",
             "catalogue",
             "api",
             "gateway",

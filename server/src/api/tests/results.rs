@@ -4,9 +4,12 @@ use orderly_signing::digest::Digest;
 use orderly_wire::http::Page;
 use orderly_wire::http::invocation::InvocationView;
 use orderly_wire::http::result::ResultGroups;
+use orderly_wire::http::retention::RetentionView;
 use orderly_wire::http::task::{TaskDetail, TaskView};
 use reqwest::Method;
+use tokio_util::sync::CancellationToken;
 
+use crate::retention::{Keep, pass};
 use crate::tests::Server;
 use crate::tests::agent::Agent;
 
@@ -57,4 +60,28 @@ async fn results_are_put_together_and_read_page_by_page() {
     ] {
         assert_eq!(server.problem(Method::GET, &path, &()).await.code, code, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_removed_is_told_as_removed_and_never_made_anew() {
+    let server = Server::start().await;
+    let agent = Agent::enrolled(&server).await;
+    let mut link = agent.link(&server).await;
+    let request = server.fleet.signed(std::slice::from_ref(&agent.id), |_| {});
+    let created: InvocationView = server.json(Method::POST, "/v1/invocations", &request).await;
+    let offer = link.offer().await;
+    let seq = link.report(&offer, agent.finished(&offer, "hello\n", |_| {})).await;
+    link.acknowledged(seq).await;
+    let keep = Keep { days: Some(1), count: None };
+    let later = crate::clock::now_ms() + 2 * 24 * 60 * 60 * 1000;
+    pass(&server.store, keep, later, &CancellationToken::new()).await.unwrap();
+    let base = format!("/v1/invocations/{}", created.id);
+    for path in ["", "/tasks", "/results", "/groups", "/evidence", "/events"] {
+        let problem = server.problem(Method::GET, &format!("{base}{path}"), &()).await;
+        assert_eq!((problem.status, problem.code.as_str()), (410, "removed"), "{path}");
+    }
+    let problem = server.problem(Method::POST, "/v1/invocations", &request).await;
+    assert_eq!((problem.status, problem.code.as_str()), (410, "removed"), "the same signed order comes again");
+    let view: RetentionView = server.get("/v1/retention").await;
+    assert_eq!((view.keep_days, view.invocations, view.removed, view.removed_ms), (None, 0, 1, Some(later)));
 }

@@ -9,6 +9,10 @@ use crate::store::change::Answer;
 use crate::store::row::{Created, InvocationKey, NewInvocation, OrderKey, OrderKind};
 
 pub(super) async fn create(conn: &mut Conn, new: &NewInvocation) -> Result<Answer, StoreError> {
+    // An id is taken for ever: orders live longer than what is kept of them may.
+    if super::retention::is_pruned(conn, &new.uid).await? {
+        return Ok(Answer::Created(None));
+    }
     let count = i64::try_from(new.targets.len()).unwrap_or(i64::MAX);
     let created: Option<(InvocationKey,)> = sqlx::query_as::<Db, _>(
         "INSERT INTO invocations (uid, name, kind, summary, principal, created_ms, deadline_ms, order_digest, plugin_id, \

@@ -3,6 +3,7 @@
 pub(super) mod alike;
 pub(super) mod commands;
 pub(super) mod people;
+pub(super) mod retention;
 pub(super) mod tasks;
 
 use std::collections::BTreeMap;

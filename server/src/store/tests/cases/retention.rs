@@ -1,0 +1,75 @@
+//! What is kept no longer.
+
+use orderly_model::task::TaskStatus;
+use orderly_signing::digest::Digest;
+use tokio_util::sync::CancellationToken;
+
+use super::{ended, fact, instances, invocation};
+use crate::retention::{Keep, pass};
+use crate::store::Store;
+use crate::store::row::*;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+async fn kept(store: &Store) -> Vec<String> {
+    store.invocations(i64::MAX, 100).await.unwrap().into_iter().rev().map(|row| row.uid).collect()
+}
+
+pub(in crate::store::tests) async fn only_what_has_ended_and_is_not_referred_to_goes(store: Store) {
+    let all = instances(&store, 3).await;
+    let stop = CancellationToken::new();
+    let mut keys = Vec::new();
+    for number in 1..=5 {
+        let deadline_ms = if number == 3 { 100 * DAY_MS } else { 1000 };
+        let new = NewInvocation { deadline_ms, ..invocation(number, &all) };
+        keys.push(store.create(new.clone()).await.unwrap().unwrap().invocation);
+        if number == 4 {
+            let file = FileRow { digest: Digest::of(b"file"), bytes: 4 };
+            assert!(store.add_file(keys[3], all[0].0, file, 1).await.unwrap());
+        }
+        // The second one still runs; the third one's order may still be accepted; the fourth one has a file.
+        let done = if number == 2 { 2 } else { 3 };
+        let facts = all[..done].iter().map(|(instance, _)| fact(&new, *instance, ended(TaskStatus::Success)));
+        store.record(facts.collect()).await.unwrap();
+    }
+    let later = 40 * DAY_MS;
+    pass(&store, Keep::default(), later, &stop).await.unwrap();
+    assert_eq!(kept(&store).await.len(), 5, "nothing goes where nothing is said");
+    pass(&store, Keep { days: Some(41), count: Some(5) }, later, &stop).await.unwrap();
+    assert_eq!(kept(&store).await.len(), 5);
+    pass(&store, Keep { days: None, count: Some(1) }, later, &stop).await.unwrap();
+    assert_eq!(kept(&store).await, ["t-2", "t-3", "t-4", "t-5"]);
+    pass(&store, Keep { days: Some(39), count: None }, later, &stop).await.unwrap();
+    assert_eq!(kept(&store).await, ["t-2", "t-3", "t-4"]);
+
+    let gone = store.pruned("t-1").await.unwrap();
+    assert_eq!(gone, Some(PrunedRow { finished_ms: 300, pruned_ms: later }));
+    assert_eq!(store.pruned("t-2").await.unwrap(), None);
+    assert!(store.tasks(keys[0], None, 0, 10).await.unwrap().is_empty());
+    assert_eq!(store.result(keys[0], all[0].0).await.unwrap(), None);
+    assert_eq!(store.envelope(&invocation(1, &all).order_digest).await.unwrap(), None);
+    assert!(store.erasing(10).await.unwrap().is_empty());
+    assert_eq!(store.tasks(keys[1], None, 0, 10).await.unwrap().len(), 3, "what runs stays whole");
+    // What comes late for it changes nothing, and its id never means another.
+    let late = fact(&invocation(1, &all), all[0].0, ended(TaskStatus::Failed));
+    assert!(store.record(vec![late]).await.unwrap().is_empty());
+    assert_eq!(store.create(invocation(1, &all)).await.unwrap(), None);
+    let told = store.kept().await.unwrap();
+    assert_eq!((told.invocations, told.pruned, told.pruned_ms), (3, 2, Some(later)));
+}
+
+pub(in crate::store::tests) async fn a_pass_that_was_killed_is_finished_by_the_next(store: Store) {
+    let all = instances(&store, 3).await;
+    let new = invocation(1, &all);
+    let key = store.create(new.clone()).await.unwrap().unwrap().invocation;
+    let facts = all.iter().map(|(instance, _)| fact(&new, *instance, ended(TaskStatus::Success)));
+    store.record(facts.collect()).await.unwrap();
+    assert_eq!(store.retire(vec![key, 99], DAY_MS).await.unwrap(), 1);
+    assert_eq!(store.retire(vec![key], DAY_MS).await.unwrap(), 0, "it goes once");
+    assert_eq!(store.erase(key, 2).await.unwrap(), 2, "in pieces");
+    assert_eq!(store.tasks(key, None, 0, 10).await.unwrap().len(), 1);
+    assert_eq!(store.erasing(10).await.unwrap(), [key]);
+    pass(&store, Keep { days: Some(1), count: None }, DAY_MS, &CancellationToken::new()).await.unwrap();
+    assert!(store.tasks(key, None, 0, 10).await.unwrap().is_empty());
+    assert!(store.erasing(10).await.unwrap().is_empty());
+}
