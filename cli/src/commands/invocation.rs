@@ -1,12 +1,20 @@
 //! `orderly invocation`: what was run, and how it went.
 //!
-//! Owns listing, showing, following and stopping invocations, and fetching their evidence.
+//! Owns listing, showing, following and stopping invocations, and fetching their evidence. What all of their results come to is in
+//! files of its own.
+
+mod diff;
+mod export;
+mod group;
 
 use clap::Subcommand;
 use orderly_signing::InstanceId;
+use orderly_wire::http::PAGE_MAX;
 use orderly_wire::http::invocation::{InvocationView, StopInvocation};
+use orderly_wire::http::retention::RetentionView;
 use orderly_wire::http::task::TaskView;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::client::{Client, encode};
 use crate::context::Context;
@@ -20,7 +28,7 @@ use crate::status;
 /// Tasks that are shown of one invocation where nothing else is asked.
 const TASKS_SHOWN: u32 = 200;
 
-/// List, show, follow and stop invocations
+/// List, show, compare, follow and stop invocations
 #[derive(Debug, Subcommand)]
 pub(crate) enum Invocation {
     /// List invocations, the newest first
@@ -50,6 +58,11 @@ pub(crate) enum Invocation {
         #[arg(long)]
         detach: bool,
     },
+    Group(group::Group),
+    Diff(diff::Diff),
+    Export(export::Export),
+    /// Show for how long the server keeps them
+    Retention,
     /// Download what an auditor needs to verify it without the server
     Evidence {
         /// The invocation, t-…
@@ -115,6 +128,14 @@ impl Invocation {
                     _ => Exit::Success,
                 })
             }
+            Self::Retention => {
+                let view: RetentionView = client.get("/v1/retention").await?;
+                context.printer.one(&view, |printer| retention(printer, &view));
+                Ok(Exit::Success)
+            }
+            Self::Group(group) => group.run(context).await,
+            Self::Diff(diff) => diff.run(context).await,
+            Self::Export(export) => export.run(context).await,
             Self::Evidence { id, dir } => {
                 let count = evidence::download(&client, context, &id, &dir).await?;
                 context.printer.remark(&format!(
@@ -130,6 +151,36 @@ impl Invocation {
 
 async fn get(client: &Client, id: &str) -> Result<InvocationView, Failure> {
     client.get(&format!("/v1/invocations/{}", encode(id))).await
+}
+
+/// Reads a list page by page, each given away before the next is asked for.
+async fn pages<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    mut page_of: impl FnMut(Vec<T>),
+) -> Result<(), Failure> {
+    let mut page = client.page::<T>(path, PAGE_MAX).await?;
+    loop {
+        page_of(std::mem::take(&mut page.items));
+        let Some(after) = page.next.take() else { return Ok(()) };
+        page = client.page(&format!("{path}?after={}", encode(&after)), PAGE_MAX).await?;
+    }
+}
+
+fn retention(printer: &Printer, view: &RetentionView) {
+    let days = view.keep_days.map_or_else(|| "for ever".to_owned(), |days| format!("{days} days after the end"));
+    let count = view.keep_count.map_or_else(|| "all".to_owned(), |count| format!("the newest {count}"));
+    let rows = [
+        ("kept", format!("{days}, {count}")),
+        ("invocations", view.invocations.to_string()),
+        ("oldest (UTC)", time_or_dash(view.oldest_ms)),
+        ("removed", view.removed.to_string()),
+        ("last removed (UTC)", time_or_dash(view.removed_ms)),
+    ];
+    printer.table(
+        &["", ""],
+        rows.into_iter().map(|(key, value)| vec![(key.to_owned(), Tone::Dim), (value, Tone::Plain)]).collect(),
+    );
 }
 
 fn row(view: &InvocationView) -> Row {
