@@ -22,3 +22,4 @@ mod native;
 mod plugins;
 mod script_extras;
 mod unreachable;
+mod use_cases;
