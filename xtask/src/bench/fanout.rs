@@ -44,6 +44,10 @@ struct Line {
     stored: u64,
     /// From the API call until all results are stored.
     wall_s: f64,
+    /// Of that, until the API had answered.
+    created_s: f64,
+    /// Of that, until the last agent had signed its receipt.
+    begun_s: f64,
     /// Processor seconds of the server for it.
     server_cpu_s: f64,
     /// Processor seconds of all simulated agents for it, on the same machine.
@@ -64,6 +68,10 @@ struct Line {
 #[derive(Debug, Clone, Copy)]
 struct Round {
     wall: Duration,
+    /// Of the wall, until the API had answered: the order checked and stored, with a task for each agent.
+    created: Duration,
+    /// Of the wall, until the last agent had its order and had signed its receipt.
+    begun: Duration,
     server_ns: u64,
     agents_ns: u64,
     echo: Duration,
@@ -117,6 +125,8 @@ pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
         agents: options.agents,
         stored: options.stored,
         wall_s: round(middle(|one| one.wall.as_secs_f64()), 3),
+        created_s: round(middle(|one| one.created.as_secs_f64()), 3),
+        begun_s: round(middle(|one| one.begun.as_secs_f64()), 3),
         server_cpu_s: round(middle(|one| one.server_ns as f64 / 1e9), 3),
         agents_cpu_s: round(middle(|one| one.agents_ns as f64 / 1e9), 3),
         rss_mb: round(mb(rss), 1),
@@ -131,6 +141,8 @@ pub(super) fn run(root: &Path, options: &Options) -> Result<()> {
     println!("   {:<52} {:>9} {:>12}", "", "s", "µs per task");
     for (what, seconds) in [
         ("API call until all results are stored", line.wall_s),
+        ("  of that, until the API answered", line.created_s),
+        ("  of that, until the last agent signed its receipt", line.begun_s),
         ("  processor time of the server", line.server_cpu_s),
         ("  processor time of the simulated agents", line.agents_cpu_s),
         ("floor: an echo over the same links", line.echo_s),
@@ -163,6 +175,7 @@ fn measure(place: &Place, agents: &Agents, interrupt: &Interrupt) -> Result<Roun
     let (server, own) = (cpu_ns(place.pid())?, cpu_ns(std::process::id())?);
     let started = Instant::now();
     let created = place.api().create(&request).map_err(|problem| anyhow::anyhow!("refused: {problem:?}"))?;
+    let answered = started.elapsed();
     let view = loop {
         let view = place.api().invocation(&created.id);
         if view.finished_ms.is_some() {
@@ -178,8 +191,16 @@ fn measure(place: &Place, agents: &Agents, interrupt: &Interrupt) -> Result<Roun
     let (server, own) = (cpu_ns(place.pid())?.saturating_sub(server), cpu_ns(std::process::id())?.saturating_sub(own));
     let good = view.counts.get("Success").copied().unwrap_or(0);
     ensure!(good == agents.ids().len() as u64, "not all succeeded: {:?}", view.counts);
-    agents.each_began_once(&view.order)?;
-    Ok(Round { wall, server_ns: server, agents_ns: own, echo, echo_ns })
+    let last = agents.each_began_once(&view.order)?;
+    Ok(Round {
+        wall,
+        created: answered,
+        begun: last.saturating_duration_since(started),
+        server_ns: server,
+        agents_ns: own,
+        echo,
+        echo_ns,
+    })
 }
 
 /// Seconds that as many rows take in a new database.

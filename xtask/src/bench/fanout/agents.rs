@@ -41,8 +41,8 @@ struct Counts {
     echoed: AtomicUsize,
     unacknowledged: AtomicUsize,
     ended: AtomicUsize,
-    /// How often each order was begun, over all agents.
-    begun: Mutex<HashMap<Digest, usize>>,
+    /// How often each order was begun, over all agents, and when the last of them had signed its receipt.
+    begun: Mutex<HashMap<Digest, (usize, Option<Instant>)>>,
     failure: Mutex<Option<String>>,
 }
 
@@ -114,12 +114,13 @@ impl Agents {
         self.wait("the acknowledgements", within, || self.counts.unacknowledged.load(Ordering::Relaxed) == 0)
     }
 
-    /// Fails unless each agent began this order, `sha256:…`, and began it once.
-    pub(super) fn each_began_once(&self, order: &str) -> Result<()> {
+    /// When the last agent had signed its receipt for this order, `sha256:…`; fails unless each agent began it, and once.
+    pub(super) fn each_began_once(&self, order: &str) -> Result<Instant> {
         let order: Digest = order.parse().context("the order has no digest")?;
-        let begun = self.counts.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&order).unwrap_or(0);
+        let begun = self.counts.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&order);
+        let (begun, last) = begun.unwrap_or_default();
         ensure!(begun == self.ids.len(), "{} agents began the order {begun} times", self.ids.len());
-        Ok(())
+        last.context("nobody began the order")
     }
 
     fn wait(&self, what: &str, within: Duration, done: impl Fn() -> bool) -> Result<()> {
@@ -202,9 +203,14 @@ impl Agent {
         let order: Order = serde_json::from_slice(&envelope.payload)?;
         let member = orderly_signing::merkle::verify_target(&order.targets, &self.id, Digest::ZERO, &offer.proof);
         ensure!(member, "{} is not in the targets of the order that it is offered", self.id);
-        *self.counts.begun.lock().unwrap_or_else(PoisonError::into_inner).entry(digest).or_default() += 1;
         let text = format!("done by {}\n", self.id).into_bytes();
         let receipt = sign_receipt(&receipt(&self.id, digest, &order.invocation, &text), &self.key)?.to_json();
+        {
+            let mut begun = self.counts.begun.lock().unwrap_or_else(PoisonError::into_inner);
+            let (count, last) = begun.entry(digest).or_default();
+            *count += 1;
+            *last = Some(Instant::now());
+        }
         let head = vec![Segment { stream: Stream::Stdout, data: text }];
         let output = KeptOutput { head, dropped_bytes: 0, tail: Vec::new() };
         let events = [

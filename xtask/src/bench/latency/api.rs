@@ -12,8 +12,9 @@ use futures_util::StreamExt as _;
 use orderly_model::id::{InvocationId, OrderId};
 use orderly_signing::merkle::TargetSet;
 use orderly_signing::order::{Action, Order, ScriptAction};
-use orderly_signing::{InstanceId, SecretKey};
-use orderly_wire::http::invocation::{CreateInvocation, InvocationView, Run, RunPlugin, RunScript, Targets};
+use orderly_signing::{Envelope, InstanceId, SecretKey};
+use orderly_tests::orders::Work;
+use orderly_wire::http::invocation::{InvocationView, Run, RunPlugin, RunScript, Targets};
 use orderly_wire::http::script::ScriptOptions;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -91,7 +92,7 @@ impl Api {
             output_bytes: Some(OUTPUT_BYTES),
             options: ScriptOptions::default(),
         });
-        self.to_the_end(run, Some(order)).await?;
+        self.to_the_end(run, Some(&order)).await?;
         Ok(since(started))
     }
 
@@ -109,16 +110,9 @@ impl Api {
         Ok(since(started))
     }
 
-    async fn to_the_end(&self, run: Run, order: Option<Vec<u8>>) -> Result<()> {
-        let request = CreateInvocation {
-            run,
-            targets: Targets::Instances(vec![self.instance.clone()]),
-            order,
-            delivery_deadline_s: None,
-            name: None,
-            dry_run: false,
-            rollout: None,
-        };
+    async fn to_the_end(&self, run: Run, order: Option<&Envelope>) -> Result<()> {
+        let work = Work { run, digests: None, deadline_s: TIMEOUT_S };
+        let request = work.request(Targets::Instances(vec![self.instance.clone()]), order);
         let post = self.http.post(format!("{}/v1/invocations", self.url)).bearer_auth(&self.token).json(&request);
         let response = post.send().await.context("no answer")?;
         let status = response.status();
@@ -139,7 +133,7 @@ impl Api {
         anyhow::bail!("the events ended without an end: {text}")
     }
 
-    fn sign(&self, content: &[u8]) -> Result<Vec<u8>> {
+    fn sign(&self, content: &[u8]) -> Result<Envelope> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
         let now = i64::try_from(now.as_millis()).context("the clock is far off")?;
         let mut random = [0; 20];
@@ -163,6 +157,6 @@ impl Api {
             }),
             repeat: orderly_signing::order::Repeat::Once,
         };
-        Ok(orderly_signing::sign::sign_order(&order, &self.key).context("the order cannot be signed")?.to_json())
+        orderly_signing::sign::sign_order(&order, &self.key).context("the order cannot be signed")
     }
 }
