@@ -42,6 +42,10 @@ const READERS: u32 = 4;
 /// After a checkpoint the log file is cut to this many bytes.
 const LOG_KEPT_BYTES: &str = "67108864";
 
+/// Forgets what versions before noted of the sizes of tables when they closed. Noted of a store that was small, it has plans scan
+/// all orders once the store has grown; without it the plans are those that the indexes were made for, whatever the size.
+const FORGET_STATISTICS: &str = "DROP TABLE IF EXISTS sqlite_stat1; ANALYZE sqlite_schema";
+
 /// The largest file that is looked through at each start, in bytes: what that takes must not be felt.
 const CHECKED_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -59,8 +63,7 @@ pub(super) async fn open(data_dir: &Path, jobs: mpsc::Receiver<Job>, phase: &Pha
         .create_if_missing(true)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .optimize_on_close(true, 1000);
+        .synchronous(SqliteSynchronous::Full);
     let write = PoolOptions::<Db>::new()
         .min_connections(1)
         .max_connections(1)
@@ -83,6 +86,7 @@ pub(super) async fn open(data_dir: &Path, jobs: mpsc::Receiver<Job>, phase: &Pha
         ],
     )
     .await?;
+    sqlx::raw_sql(FORGET_STATISTICS).execute(&write).await?;
     let read = PoolOptions::<Db>::new()
         .max_connections(READERS)
         .idle_timeout(None)
@@ -131,4 +135,39 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         .map_err(|source| StoreError::File { path: shown.clone(), source })?;
     flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| StoreError::Locked { path: shown })?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use sqlx::{Connection as _, Executor as _, SqliteConnection};
+
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn plans_do_not_depend_on_how_small_the_store_was_when_it_closed() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("store.sqlite3").display());
+        for _ in 0..2 {
+            let phase = Phase::new("test");
+            let store = Store::open_lite(directory.path(), &phase).await.unwrap();
+            phase.end().await;
+            drop(store);
+            let mut conn = SqliteConnection::connect(&url).await.unwrap();
+            let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(
+                "EXPLAIN QUERY PLAN SELECT o.id, v.uid FROM orders o JOIN invocations v ON v.id = o.invocation_id \
+                 WHERE o.digest IN (x'00', x'01')",
+            )
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
+            assert!(plan.iter().all(|(.., step)| step.starts_with("SEARCH")), "{plan:?}");
+            // As a version before left it, for the second time round.
+            let noted = "ANALYZE; INSERT INTO sqlite_stat1 VALUES ('orders', 'sqlite_autoindex_orders_1', '1 1'), \
+                 ('invocations', 'sqlite_autoindex_invocations_1', '1 1')";
+            conn.execute(noted).await.unwrap();
+            conn.close().await.unwrap();
+        }
+    }
 }
