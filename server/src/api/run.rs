@@ -145,10 +145,11 @@ fn script(script: RunScript) -> Result<Checked, ApiError> {
     })
 }
 
-/// The tiers that a script can have. One that may restart an instance counts as root's, whoever it runs as.
+/// The tiers that a script can have. One that may restart an instance, or that a container's runtime starts, counts as root's,
+/// whoever it runs as.
 fn tiers(action: &ScriptAction) -> &'static [Tier] {
     match action.user.as_deref() {
-        _ if action.exit_effects => &[Tier::NativeRoot],
+        _ if action.exit_effects || action.container.is_some() => &[Tier::NativeRoot],
         // As the agent's own, which is the instance's to know.
         None => &[Tier::NativeRoot, Tier::NativeUser],
         Some("root") => &[Tier::NativeRoot],

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use orderly_signing::order::{Resources, ScriptAction, Substitution, Termination};
+use orderly_model::command::{ContainerId, ContainerName};
+use orderly_signing::order::{Container, Resources, ScriptAction, Substitution, Termination};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -40,6 +41,10 @@ pub struct ScriptOptions {
     /// Whether exit code 193 powers its instance off and 194 restarts it. Such an order needs the signatures of root's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exit_effects: bool,
+    /// The container that it runs in, by name or by id (64 hexadecimal digits), after `docker://` or nothing. Such an order needs
+    /// the signatures of root's, and goes with no launcher, limits, restarting exit codes and `process`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
 }
 
 impl ScriptOptions {
@@ -62,9 +67,20 @@ impl ScriptOptions {
             parameters: self.parameters.clone(),
             resources: (resources != Resources::default()).then_some(resources),
             exit_effects: self.exit_effects,
+            container: self.container.as_deref().map(named),
             ..action
         }
     }
+}
+
+/// A container by what people call it: what could be an id is one.
+fn named(text: &str) -> Container {
+    if let Ok(id) = text.parse::<ContainerId>() {
+        return Container { id: Some(id.to_string()), name: None };
+    }
+    // What is no name either stays as it is, for a check to tell.
+    let name = text.parse::<ContainerName>().map_or_else(|_| text.to_owned(), |name| name.to_string());
+    Container { id: None, name: Some(name) }
 }
 
 #[cfg(test)]
@@ -82,6 +98,17 @@ mod tests {
         let said = options.of(action);
         assert_eq!((said.termination, said.substitution), (Termination::Process, Substitution::Text));
         assert_eq!(said.resources.unwrap().memory_mib, Some(64));
-        assert!(serde_json::from_str::<ScriptOptions>(r#"{"container":"x"}"#).is_err());
+        assert!(serde_json::from_str::<ScriptOptions>(r#"{"no-such-option":"x"}"#).is_err());
+    }
+
+    #[test]
+    fn a_container_is_one_by_id_or_by_name() {
+        let of = |text: &str| {
+            let options = ScriptOptions { container: Some(text.to_owned()), ..ScriptOptions::default() };
+            options.of(ScriptAction::new(b"x")).container.unwrap()
+        };
+        let id = "ab".repeat(32);
+        assert_eq!(of(&format!("docker://{}", id.to_uppercase())).id, Some(format!("docker://{id}")));
+        assert_eq!(of("/web-1"), Container { id: None, name: Some("web-1".to_owned()) });
     }
 }

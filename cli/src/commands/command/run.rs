@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use orderly_model::command::{CommandBody, CommandDraft, CommandType, ContentEncoding};
+use orderly_model::command::{CommandBody, CommandDraft, CommandType, ContainerDraft, ContainerId, ContentEncoding};
 use orderly_model::limits;
 use orderly_model::parameter::{ParameterSpec, Values};
 use orderly_signing::Digest;
@@ -164,10 +164,19 @@ fn draft(name: String, script: Script) -> Result<CommandDraft, Failure> {
         launcher: options.launcher,
         resources: (resources != Resources::default()).then_some(resources),
         exit_effects: options.exit_effects,
+        container: options.container.map(container),
         substitution: Some(options.substitution),
         parameters: parameters.or_usage(|| "`--set` is refused".to_owned())?,
         ..CommandDraft::default()
     })
+}
+
+/// A container as a command has it: what could be an id is one.
+fn container(text: String) -> ContainerDraft {
+    match text.parse::<ContainerId>() {
+        Ok(_) => ContainerDraft { id: Some(text), name: None },
+        Err(_) => ContainerDraft { id: None, name: Some(text) },
+    }
 }
 
 /// What a command must still be.
@@ -349,6 +358,7 @@ mod tests {
                 memory_mib: Some(64),
                 processes: Some(9),
                 exit_effects: true,
+                container: None,
             },
             dry_run: false,
         };

@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use orderly_model::command::{ContainerId, ContainerName};
 use orderly_model::name::ParameterName;
 use orderly_model::parameter::ParameterSpec;
 use orderly_model::template::{self, Launcher, Template};
@@ -40,6 +41,12 @@ pub(super) struct OptionArgs {
     /// Let exit code 193 power the instance off and 194 restart it
     #[arg(long)]
     allow_restart: bool,
+    /// Run it in this container of each instance, by its name or its id
+    #[arg(
+        long, value_name = "NAME|ID",
+        conflicts_with_all = ["launcher", "cpu", "memory", "processes", "allow_restart"]
+    )]
+    container: Option<String>,
     /// What ends with the script, or when it is stopped
     #[arg(long, value_enum, default_value_t = Ends::Tree)]
     termination: Ends,
@@ -80,6 +87,7 @@ impl OptionArgs {
             memory_mib: self.memory,
             processes: self.processes,
             exit_effects: self.allow_restart,
+            container: self.container.clone(),
         };
         check(&options, content)?;
         Ok(options)
@@ -109,6 +117,14 @@ fn input(file: &Path, taken: bool) -> Result<String, Failure> {
 fn check(options: &ScriptOptions, content: &[u8]) -> Result<(), Failure> {
     if let Some(launcher) = &options.launcher {
         launcher.parse::<Launcher>().or_usage(|| "`--launcher` is refused".to_owned())?;
+    }
+    if let Some(container) = &options.container {
+        if container.parse::<ContainerId>().is_err() {
+            container.parse::<ContainerName>().or_usage(|| "`--container` is refused".to_owned())?;
+        }
+        if options.termination.is_some() {
+            return Err(Failure::usage("`--termination process` does not go with `--container`"));
+        }
     }
     let names = options.parameters.keys().map(|name| name.parse::<ParameterName>());
     let names = names.collect::<Result<Vec<_>, _>>().or_usage(|| "`--set` is refused".to_owned())?;
@@ -168,6 +184,8 @@ mod tests {
             (&[], &["--text-params"], "echo {{name}}"),
             (&[], &["--launcher", "python3"], "echo"),
             (&[], &["--stdin", "/no/such/file"], "echo"),
+            (&[], &["--container", "a b"], "echo"),
+            (&[], &["--container", "web", "--termination", "process"], "echo"),
         ] {
             assert!(options(values, words, content).is_err(), "{values:?} {words:?} {content}");
         }

@@ -1,10 +1,11 @@
 //! What a request says of a script besides what it is: checked here, so that what no instance would take is refused at once.
 
+use orderly_model::command::{ContainerId, ContainerName};
 use orderly_model::limits::PARAMETERS_MAX;
 use orderly_model::name::ParameterName;
 use orderly_model::parameter::ParameterSpec;
 use orderly_model::template::{self, Launcher, Substitution, Template};
-use orderly_signing::order::{MAX_CPU_PERCENT, MAX_MEMORY_MIB, MAX_PROCESSES, MAX_VALUE_BYTES};
+use orderly_signing::order::{MAX_CPU_PERCENT, MAX_MEMORY_MIB, MAX_PROCESSES, MAX_VALUE_BYTES, Termination};
 use orderly_wire::http::script::ScriptOptions;
 
 use super::Faults;
@@ -30,7 +31,27 @@ pub(super) fn check(options: &ScriptOptions, content: &[u8], faults: &mut Faults
             faults.within(field, value, least, most);
         }
     }
+    container(options, faults);
     values(options, content, faults);
+}
+
+/// Nothing of an order is left out in a container: what does not go with one is refused.
+fn container(options: &ScriptOptions, faults: &mut Faults) {
+    let Some(text) = &options.container else { return };
+    if let (Err(_), Err(error)) = (text.parse::<ContainerId>(), text.parse::<ContainerName>()) {
+        faults.add("options.container", error.to_string());
+    }
+    let foreign = [
+        ("options.launcher", options.launcher.is_some()),
+        ("options.cpu_percent", options.cpu_percent.is_some()),
+        ("options.memory_mib", options.memory_mib.is_some()),
+        ("options.processes", options.processes.is_some()),
+        ("options.exit_effects", options.exit_effects),
+        ("options.termination", options.termination == Some(Termination::Process)),
+    ];
+    for (field, _) in foreign.into_iter().filter(|(_, is_there)| *is_there) {
+        faults.add(field, "does not go with a container");
+    }
 }
 
 fn values(options: &ScriptOptions, content: &[u8], faults: &mut Faults) {
