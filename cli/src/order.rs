@@ -236,6 +236,7 @@ pub(crate) fn request(work: &Work, frame: &Frame, order: Option<&Envelope>) -> C
         delivery_deadline_s: Some(frame.deadline_s),
         name: frame.name.clone(),
         dry_run: work.is_dry_run(),
+        rollout: None,
     }
 }
 

@@ -108,9 +108,11 @@ pub(crate) async fn start(
     let hub = Hub::default();
     let links = Links::default();
     let offers = Offers::new(store.clone());
-    let intake = Intake::spawn(store.clone(), hub.clone(), &shutdown.intake);
+    let rolls = dispatch::Rolls::default();
+    let intake = Intake::spawn(store.clone(), hub.clone(), Arc::clone(&rolls), &shutdown.intake);
     let presence = Presence::spawn(store.clone(), &shutdown.intake);
-    let nudge = dispatch::spawn(store.clone(), offers.clone(), links.clone(), hub.clone(), &shutdown.dispatching);
+    let nudge =
+        dispatch::spawn(store.clone(), offers.clone(), links.clone(), hub.clone(), rolls, &shutdown.dispatching);
     let link = LinkDeps {
         store: store.clone(),
         links,

@@ -1,10 +1,11 @@
 //! The dispatcher: brings orders from the store to the links, and ends what was not delivered in time.
 //!
-//! Owns two level-triggered loops. A wake-up carries no data: both read the store again, and may be killed anywhere. Never waits for an
-//! agent. Both stop with their phase.
+//! Owns three level-triggered loops. A wake-up carries no data: all read the store again, and may be killed anywhere. Never waits for an
+//! agent. All stop with their phase.
 
 mod deadline;
 mod plan;
+mod rollout;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use self::rollout::Roller;
 use crate::clock;
 use crate::link::Links;
 use crate::live::Hub;
@@ -27,6 +29,9 @@ const LOOK: Duration = Duration::from_secs(15);
 /// Deliveries read at once.
 const DELIVERIES: i64 = 1000;
 
+/// Wakes the loop of rollouts; whoever stores that tasks of one have ended has one too.
+pub type Rolls = Arc<Notify>;
+
 #[derive(Debug, Default)]
 struct Wakes {
     orders: Notify,
@@ -34,12 +39,18 @@ struct Wakes {
 }
 
 /// Wakes the dispatcher; cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Nudge {
     wakes: Arc<Wakes>,
+    rolls: Rolls,
 }
 
 impl Nudge {
+    /// Says that a rollout was stored, or that somebody has steered one.
+    pub fn roll(&self) {
+        self.rolls.notify_one();
+    }
+
     /// Says that something in the store has changed. Carries no data and never waits.
     pub fn look(&self) {
         self.wakes.orders.notify_one();
@@ -47,10 +58,12 @@ impl Nudge {
     }
 }
 
-/// Starts both loops in `phase`.
+/// Starts all loops in `phase`.
 #[must_use]
-pub fn spawn(store: Store, offers: Offers, links: Links, hub: Hub, phase: &Phase) -> Nudge {
-    let nudge = Nudge::default();
+pub fn spawn(store: Store, offers: Offers, links: Links, hub: Hub, rolls: Rolls, phase: &Phase) -> Nudge {
+    let nudge = Nudge { wakes: Arc::default(), rolls };
+    let roller = Roller { store: store.clone(), offers: offers.clone(), links: links.clone(), hub: hub.clone() };
+    phase.spawn("rollouts", roller.run(Arc::clone(&nudge.rolls), phase.token()));
     let wakes = Arc::clone(&nudge.wakes);
     phase.spawn("dispatcher", dispatch(store.clone(), offers, links, wakes, phase.token()));
     phase.spawn("deadlines", deadline::run(store, hub, Arc::clone(&nudge.wakes), phase.token()));

@@ -75,11 +75,11 @@ pub struct Intake {
 pub struct Closed;
 
 impl Intake {
-    /// Starts the intake in `phase`.
+    /// Starts the intake in `phase`; it notifies `rolls` where tasks of a rollout have changed.
     #[must_use]
-    pub fn spawn(store: Store, hub: Hub, phase: &Phase) -> Self {
+    pub fn spawn(store: Store, hub: Hub, rolls: Arc<Notify>, phase: &Phase) -> Self {
         let (queue, reports) = mpsc::channel(QUEUE);
-        phase.spawn("intake", run(store, hub, reports, phase.token()));
+        phase.spawn("intake", run(store, hub, rolls, reports, phase.token()));
         Self { queue, room: Arc::new(Semaphore::new(QUEUE_KIB)) }
     }
 
@@ -103,7 +103,13 @@ impl Intake {
     }
 }
 
-async fn run(store: Store, hub: Hub, mut reports: mpsc::Receiver<Incoming>, stop: tokio_util::sync::CancellationToken) {
+async fn run(
+    store: Store,
+    hub: Hub,
+    rolls: Arc<Notify>,
+    mut reports: mpsc::Receiver<Incoming>,
+    stop: tokio_util::sync::CancellationToken,
+) {
     let mut batch = Vec::with_capacity(FACTS_MAX);
     loop {
         let count = tokio::select! {
@@ -143,6 +149,9 @@ async fn run(store: Store, hub: Hub, mut reports: mpsc::Receiver<Incoming>, stop
         };
         for (acks, seq) in safe.into_values() {
             acks.raise(seq);
+        }
+        if changed.iter().any(|change| change.invocation.rollout.as_ref().is_some_and(|rollout| rollout.active)) {
+            rolls.notify_one();
         }
         hub.announce(&store, &changed).await;
     }

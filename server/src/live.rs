@@ -85,7 +85,7 @@ impl Hub {
 #[must_use]
 pub fn counts(row: &InvocationRow) -> InvocationEvent {
     let view = view::invocation(row);
-    InvocationEvent::Counts { status: view.status, counts: view.counts }
+    InvocationEvent::Counts { status: view.status, counts: view.counts, rollout: view.rollout.map(Box::new) }
 }
 
 /// The last event of an invocation.

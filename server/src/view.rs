@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use orderly_model::invocation::{StatusCounts, aggregate};
+use orderly_model::rollout::{Step, Wait};
 use orderly_model::task::{ResultCode, TaskStatus};
 use orderly_signing::key::PublicKey;
 use orderly_wire::http::activation::ActivationView;
@@ -11,13 +12,16 @@ use orderly_wire::http::group::GroupView;
 use orderly_wire::http::instance::InstanceView;
 use orderly_wire::http::invocation::InvocationView;
 use orderly_wire::http::plugin::PluginView;
+use orderly_wire::http::rollout::RolloutView;
 use orderly_wire::http::task::TaskView;
 use orderly_wire::http::token::TokenView;
 
+use crate::clock;
 use crate::store::StoreError;
-use crate::store::fact::RECEIPT_REFUSED;
+use crate::store::fact::{RECEIPT_REFUSED, ROLLOUT_EXPIRED, ROLLOUT_HALTED};
 use crate::store::row::{
-    ActivationRow, CommandRow, GroupRow, InstanceRow, InvocationRow, PluginRow, TaskRow, TokenRow, VersionRow,
+    ActivationRow, CommandRow, GroupRow, InstanceRow, InvocationRow, PluginRow, RolloutRow, TaskRow, TokenRow,
+    VersionRow,
 };
 
 /// The counts by the names of the statuses, without the zeros.
@@ -49,6 +53,36 @@ pub fn invocation(row: &InvocationRow) -> InvocationView {
         finished_ms: row.finished_ms,
         delivery_deadline_ms: row.deadline_ms,
         order: row.order_digest.to_string(),
+        rollout: row.rollout.as_ref().map(|found| rollout(row, found)),
+    }
+}
+
+/// How a rollout goes now.
+fn rollout(row: &InvocationRow, found: &RolloutRow) -> RolloutView {
+    let now_ms = clock::now_ms();
+    let (policy, total) = (found.asked.policy, row.counts.total());
+    let state = found.state(&row.counts, now_ms);
+    let step = found.step(&row.counts, now_ms);
+    let (name, reason, until_ms) = match (step, &found.halted) {
+        _ if found.held == 0 => ("started", None, None),
+        (_, Some(why)) => ("halted", Some(why.clone()), None),
+        (Step::Halt(halt), None) => ("halted", Some(halt.to_string()), None),
+        (Step::Wait(Wait::Confirmation(_)), None) => ("confirming", None, None),
+        (Step::Wait(Wait::Until(until)), None) => ("pausing", None, Some(until)),
+        _ => ("rolling", None, None),
+    };
+    RolloutView {
+        policy,
+        state: name.to_owned(),
+        reason,
+        wave: policy.wave_of(total, found.released),
+        waves: policy.waves(total),
+        held: found.held,
+        started: found.released,
+        open: state.open(),
+        errors: state.errors(),
+        lost: found.lost,
+        until_ms,
     }
 }
 
@@ -62,6 +96,12 @@ pub fn task(invocation: &str, row: &TaskRow) -> TaskView {
             }
             (TaskStatus::Error, Some(RECEIPT_REFUSED)) => {
                 "the instance reported the end with a receipt that does not verify; it was not stored"
+            }
+            (TaskStatus::Cancelled, Some(ROLLOUT_HALTED)) => {
+                "stopped while the rollout had halted: the instance was not asked"
+            }
+            (TaskStatus::Cancelled, Some(ROLLOUT_EXPIRED)) => {
+                "the order expired before this instance's turn in the rollout came: it was not asked"
             }
             (TaskStatus::Cancelled, None) if row.started_ms.is_none() => {
                 "stopped before the instance accepted the order"

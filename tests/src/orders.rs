@@ -160,6 +160,7 @@ impl Work {
             delivery_deadline_s: Some(self.deadline_s),
             name: None,
             dry_run: false,
+            rollout: None,
         }
     }
 

@@ -27,11 +27,16 @@ use orderly_wire::version::{LINK_VERSION, LINK_VERSION_MIN};
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+mod work;
+
+pub use work::{Load, Work};
 
 use crate::api::now_ms;
 use crate::tls;
@@ -181,12 +186,23 @@ impl Simulated {
 
     /// Opens the link and keeps it open, over restarts of the server too.
     pub fn start(&mut self, runtime: &Handle, place: &Place, answer: Answer) {
+        self.start_with(runtime, place, answer, None);
+    }
+
+    /// As [`Self::start`]; each order takes its time and ends as the work says.
+    pub fn start_working(&mut self, runtime: &Handle, place: &Place, work: Work) {
+        self.start_with(runtime, place, Answer::Hang, Some(work));
+    }
+
+    fn start_with(&mut self, runtime: &Handle, place: &Place, answer: Answer, work: Option<Work>) {
         let worker = Worker {
             place: place.clone(),
             id: self.id.clone(),
             key: Arc::clone(&self.key),
             memory: Arc::clone(&self.memory),
             answer,
+            work,
+            done: Arc::default(),
         };
         self.link = Some(runtime.spawn(worker.run()));
     }
@@ -229,6 +245,9 @@ struct Worker {
     key: Arc<SecretKey>,
     memory: Arc<Mutex<Memory>>,
     answer: Answer,
+    work: Option<Work>,
+    /// Says that work has ended, so that its report is sent.
+    done: Arc<Notify>,
 }
 
 impl Worker {
@@ -247,10 +266,7 @@ impl Worker {
     async fn link(&self) -> anyhow::Result<()> {
         let prove = |exporter: &[u8; 32]| self.key.sign(&link_message("link", &self.id, exporter)).to_vec();
         let (mut socket, heartbeat_s) = open_link(&self.place, &self.id, prove).await?;
-        let waiting: Vec<Report> = lock(&self.memory).outbox.values().cloned().collect();
-        for report in waiting {
-            socket.send(Message::text(frame::encode(&ToServer::Report(Box::new(report)))?)).await?;
-        }
+        let mut sent = self.send_after(&mut socket, 0).await?;
         let mut beat = tokio::time::interval(Duration::from_secs(u64::from(heartbeat_s.max(1))));
         loop {
             tokio::select! {
@@ -268,11 +284,40 @@ impl Worker {
                         ToAgent::Goodbye(_) => return Ok(()),
                     }
                 }
+                () = self.done.notified() => sent = self.send_after(&mut socket, sent).await?,
                 _ = beat.tick() => {
                     socket.send(Message::text(frame::encode(&ToServer::Heartbeat)?)).await?;
                 }
             }
         }
+    }
+
+    /// Sends what waits and was not sent on this link; answers the newest number.
+    async fn send_after(&self, socket: &mut Socket, sent: u64) -> anyhow::Result<u64> {
+        let waiting: Vec<Report> = lock(&self.memory).outbox.range(sent + 1..).map(|(_, one)| one.clone()).collect();
+        let newest = waiting.last().map_or(sent, |report| report.seq);
+        for report in waiting {
+            socket.send(Message::text(frame::encode(&ToServer::Report(Box::new(report)))?)).await?;
+        }
+        Ok(newest)
+    }
+
+    /// Ends the work of an order after its time, over ends of the link too.
+    fn work(&self, order: &Order, digest: Digest, work: &Work) -> anyhow::Result<()> {
+        let event = ReportEvent::Finished(Box::new(self.finished(order, digest)?));
+        let (memory, done, work) = (Arc::clone(&self.memory), Arc::clone(&self.done), work.clone());
+        let invocation = Some(order.invocation.clone());
+        work.load.enter();
+        tokio::spawn(async move {
+            tokio::time::sleep(work.takes).await;
+            work.load.leave();
+            let mut memory = lock(&memory);
+            memory.seq += 1;
+            let report = Report { seq: memory.seq, order: digest, invocation, generation: 1, event };
+            memory.outbox.insert(report.seq, report);
+            done.notify_one();
+        });
+        Ok(())
     }
 
     /// What to say to an offer: a new order is begun, one that was seen is answered with what waits about it.
@@ -292,6 +337,9 @@ impl Worker {
         }
         memory.begun.insert(digest, 1);
         let mut reports = Vec::new();
+        if let Some(work) = self.work.as_ref().filter(|_| !matches!(order.action, Action::Stop { .. })) {
+            self.work(&order, digest, work)?;
+        }
         let mut events = vec![ReportEvent::Accepted { at_ms: now_ms() }];
         if self.answer == Answer::Succeed || matches!(order.action, Action::Stop { .. }) {
             events.push(ReportEvent::Finished(Box::new(self.finished(&order, digest)?)));
@@ -308,7 +356,11 @@ impl Worker {
 
     fn finished(&self, order: &Order, digest: Digest) -> anyhow::Result<Finished> {
         let text = format!("done by {}\n", self.id).into_bytes();
-        let receipt = receipt(&self.id, digest, &order.invocation, &text);
+        let mut receipt = receipt(&self.id, digest, &order.invocation, &text);
+        if self.work.as_ref().is_some_and(|work| work.fails) {
+            receipt.status = "Failed".to_owned();
+            receipt.exit_code = Some(1);
+        }
         let envelope = orderly_signing::sign::sign_receipt(&receipt, &self.key)?;
         let head = vec![Segment { stream: Stream::Stdout, data: text }];
         let output = KeptOutput { head, dropped_bytes: 0, tail: Vec::new() };

@@ -16,6 +16,7 @@ pub mod plugin;
 pub mod problem;
 pub mod result;
 pub mod retention;
+pub mod rollout;
 pub mod script;
 pub mod task;
 pub mod token;

@@ -1,6 +1,7 @@
 //! Invocations: create, list, show, stop, evidence.
 
 mod create;
+pub(super) mod rollout;
 
 use axum::extract::Path;
 use axum::http::StatusCode;

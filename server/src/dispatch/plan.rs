@@ -28,7 +28,7 @@ mod tests {
             expires_ms in 0_i64..1000,
             now_ms in 0_i64..1000,
         ) {
-            let head = OrderHead { key: 1, invocation: 1, kind: OrderKind::Run, expires_ms };
+            let head = OrderHead { key: 1, invocation: 1, kind: OrderKind::Run, expires_ms, rolled: false };
             let list: Vec<_> = waiting.iter().map(|instance| Delivery { order: head, instance: *instance }).collect();
             let planned = offers(&list, |instance| linked.contains(&instance), now_ms);
             let set: BTreeSet<_> = planned.iter().copied().collect();

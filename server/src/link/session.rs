@@ -25,7 +25,7 @@ use crate::intake::Intake;
 use crate::live::Hub;
 use crate::offer::{Offers, Prepared};
 use crate::store::Store;
-use crate::store::row::{OrderKey, Seen};
+use crate::store::row::{OrderHead, OrderKey, Seen};
 
 /// How often an agent says that it is there, in seconds.
 const HEARTBEAT_S: u32 = 30;
@@ -81,7 +81,8 @@ pub async fn run(mut socket: WebSocket, exporter: [u8; 32], deps: LinkDeps) {
         Ok(proven) => {
             let (link, orders) = deps.links.enter(proven.reporter.instance);
             info!(instance.id = %proven.uid, "linked");
-            let mut session = Session { deps: &deps, proven, link, sent: 0, acked: 0, own: VecDeque::new() };
+            let mut session =
+                Session { deps: &deps, proven, link, sent: 0, acked: 0, rolled: VecDeque::new(), own: VecDeque::new() };
             let ending = session.run(&mut socket, orders).await;
             deps.links.leave(session.proven.reporter.instance, &session.link);
             session.seen();
@@ -155,6 +156,9 @@ struct Session<'a> {
     link: Arc<Link>,
     /// The newest order that was offered on this link. Keys grow, and offers go out in their order.
     sent: OrderKey,
+    /// The orders of rollouts that were offered on this link, the newest last; at most [`OWN`]. They go out when their turn comes, not
+    /// in the order of their keys. One that was forgotten may be offered again, which changes nothing.
+    rolled: VecDeque<OrderKey>,
     acked: u64,
     /// Invocations that are known to be for this instance, the newest last; at most [`OWN`].
     own: VecDeque<String>,
@@ -234,16 +238,17 @@ impl Session<'_> {
             warn!(error = %error, "open orders could not be read");
             Ending::Goodbye("stopping", "open orders could not be read; link again".to_owned())
         };
+        // From the start: what a rollout released may be older than what was sent.
+        let mut after = 0;
         loop {
             let instance = self.proven.reporter.instance;
-            let heads =
-                self.deps.store.deliveries_to(instance, self.sent, PAGE).await.map_err(|error| failed(&error))?;
+            let heads = self.deps.store.deliveries_to(instance, after, PAGE).await.map_err(|error| failed(&error))?;
             if heads.is_empty() {
                 return Ok(());
             }
             for head in heads {
-                self.sent = head.key;
-                if head.expires_ms > clock::now_ms() {
+                after = head.key;
+                if self.is_new(&head) && head.expires_ms > clock::now_ms() {
                     let prepared = self.deps.offers.prepared(head.key).await.map_err(|error| failed(&error))?;
                     self.send_offer(socket, &prepared).await?;
                 }
@@ -251,13 +256,29 @@ impl Session<'_> {
         }
     }
 
+    /// Notes an order as offered; false where it was offered on this link before.
+    fn is_new(&mut self, head: &OrderHead) -> bool {
+        if !head.rolled {
+            let new = head.key > self.sent;
+            self.sent = self.sent.max(head.key);
+            return new;
+        }
+        let new = !self.rolled.contains(&head.key);
+        if new {
+            if self.rolled.len() >= OWN {
+                self.rolled.pop_front();
+            }
+            self.rolled.push_back(head.key);
+        }
+        new
+    }
+
     /// Offers an order of the outbox, unless it went out already.
     async fn offer(&mut self, socket: &mut WebSocket, order: &Prepared) -> Result<(), Ending> {
         // Where the outbox was full once, older ones wait in the store; they go first.
-        if order.body.head.key <= self.sent || self.link.behind.load(Ordering::Acquire) {
+        if self.link.behind.load(Ordering::Acquire) || !self.is_new(&order.body.head) {
             return Ok(());
         }
-        self.sent = order.body.head.key;
         self.send_offer(socket, order).await
     }
 

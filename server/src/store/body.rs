@@ -27,6 +27,8 @@ mod plugin;
 mod record;
 #[path = "body/retention.rs"]
 mod retention;
+#[path = "body/rollout.rs"]
+mod rollout;
 #[path = "body/stop.rs"]
 mod stop;
 #[path = "body/task.rs"]
@@ -190,6 +192,8 @@ async fn apply(conn: &mut Conn, change: &Change) -> Result<Answer, StoreError> {
         Change::Prune { now_ms } => stop::prune(conn, *now_ms).await,
         Change::Retire { invocations, now_ms } => retention::retire(conn, invocations, *now_ms).await,
         Change::Erase { invocation, most } => retention::erase(conn, *invocation, *most).await,
+        Change::Roll { invocation, now_ms } => rollout::roll(conn, *invocation, *now_ms).await,
+        Change::Steer { invocation, steer, now_ms } => rollout::steer(conn, *invocation, steer, *now_ms).await,
         Change::Record(facts) => record::record(conn, facts).await,
     }
 }

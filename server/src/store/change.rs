@@ -13,7 +13,7 @@ use crate::store::fact::Fact;
 use crate::store::row::{
     ActivationRow, AddOutcome, Changed, Created, DeleteOutcome, EnrolOutcome, FileRow, GroupRow, InstanceKey,
     InvocationKey, KeyringRow, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments, PluginRow,
-    Seen, Swept, TokenRow, VersionOutcome,
+    Rolled, Seen, Steer, SteerOutcome, Swept, TokenRow, VersionOutcome,
 };
 
 /// A write.
@@ -136,6 +136,22 @@ pub enum Change {
         /// How many at most.
         most: i64,
     },
+    /// Gives up what was not accepted in its time, and releases what may start of a rollout.
+    Roll {
+        /// The invocation.
+        invocation: InvocationKey,
+        /// Now.
+        now_ms: i64,
+    },
+    /// Does what a person says to a rollout.
+    Steer {
+        /// The invocation.
+        invocation: InvocationKey,
+        /// What they say.
+        steer: Steer,
+        /// Now.
+        now_ms: i64,
+    },
     /// Records what instances observed.
     Record(Vec<Fact>),
 }
@@ -167,6 +183,10 @@ pub enum Answer {
     Created(Option<Created>),
     /// The tasks that changed.
     Changed(Vec<Changed>),
+    /// What came of a look at a rollout; absent where none goes on.
+    Rolled(Option<Box<Rolled>>),
+    /// What came of what a person said.
+    Steered(SteerOutcome),
     /// How many rows went.
     Counted(u64),
     /// The contents that nothing refers to any more.

@@ -86,6 +86,12 @@ impl Ended {
 /// Code of a task whose receipt was refused.
 pub const RECEIPT_REFUSED: &str = "ReceiptRefused";
 
+/// Code of a task that was cancelled while the rollout that held it back had halted.
+pub const ROLLOUT_HALTED: &str = "RolloutHalted";
+
+/// Code of a task whose turn in a rollout did not come before the order expired.
+pub const ROLLOUT_EXPIRED: &str = "RolloutExpired";
+
 /// The short part of a task's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskNow {

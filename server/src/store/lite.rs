@@ -82,6 +82,7 @@ pub(super) async fn open(data_dir: &Path, jobs: mpsc::Receiver<Job>, phase: &Pha
             include_str!("../../migrations/sqlite/0003_commands.sql"),
             include_str!("../../migrations/sqlite/0004_groups.sql"),
             include_str!("../../migrations/sqlite/0005_output_digests.sql"),
+            include_str!("../../migrations/sqlite/0006_rollouts.sql"),
             include_str!("../../migrations/sqlite/0007_retention.sql"),
         ],
     )

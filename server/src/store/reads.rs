@@ -9,7 +9,8 @@ use orderly_signing::instance::InstanceId;
 use crate::store::row::{
     ActivationRow, AgedRow, AlikeRow, Collecting, CommandFilter, CommandKey, CommandRow, Content, Delivery, FileRow,
     GroupRow, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeptRow, KeyringRow, Likeness, OrderBody,
-    OrderHead, OrderKey, PluginDocuments, PluginRow, PrunedRow, ReportRow, ResultRow, TaskRow, TokenRow, VersionRow,
+    OrderHead, OrderKey, PluginDocuments, PluginRow, PrunedRow, ReportRow, ResultRow, Rolling, TaskRow, TokenRow,
+    VersionRow,
 };
 use crate::store::{Store, StoreError, on_engine};
 
@@ -201,6 +202,11 @@ impl Store {
     /// The key of the newest order; 0 where there is none.
     pub async fn newest_order(&self) -> Result<OrderKey, StoreError> {
         on_engine!(self, reader => reader.newest_order().await)
+    }
+
+    /// The rollouts that go on.
+    pub async fn rolling(&self) -> Result<Vec<Rolling>, StoreError> {
+        on_engine!(self, reader => reader.rolling().await)
     }
 
     /// Which orders still have to reach whom, a page by the order's key and then the instance's.

@@ -16,6 +16,7 @@ mod file;
 mod group;
 mod plugin;
 mod retention;
+mod rollout;
 
 pub use alike::{AlikeRow, Likeness, ReportRow};
 pub use command::{
@@ -26,6 +27,7 @@ pub use file::{Collecting, Content, FileRow, Swept};
 pub use group::GroupRow;
 pub use plugin::{AddOutcome, PluginDocuments, PluginRow};
 pub use retention::{AgedRow, KeptRow, PrunedRow};
+pub use rollout::{NewRollout, Rolled, Rolling, RolloutRow, Steer, SteerOutcome};
 
 /// Key of an instance inside the store.
 pub type InstanceKey = i64;
@@ -178,6 +180,8 @@ pub struct NewInvocation {
     pub command: Option<(String, i32)>,
     /// The instances, each once.
     pub targets: Vec<InstanceKey>,
+    /// How it spreads; to all at once where absent.
+    pub rollout: Option<NewRollout>,
 }
 
 /// An invocation as stored.
@@ -209,6 +213,8 @@ pub struct InvocationRow {
     pub targets: i64,
     /// How many of each status.
     pub counts: StatusCounts,
+    /// How its rollout goes, where it is one.
+    pub rollout: Option<Box<RolloutRow>>,
 }
 
 /// A task as stored, with what lists show.
@@ -292,6 +298,8 @@ pub struct OrderHead {
     pub kind: OrderKind,
     /// Until when it is worth sending.
     pub expires_ms: i64,
+    /// Whether its deliveries come later than it, as those of a rollout do.
+    pub rolled: bool,
 }
 
 /// An order that has to reach an instance.

@@ -51,6 +51,9 @@ async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {
     cases::retention::a_pass_that_was_killed_is_finished_by_the_next(open("killed").await).await;
     cases::tasks::stop(open("stop").await).await;
     cases::tasks::a_file_comes_only_while_its_task_is_open(open("files").await).await;
+    cases::rollouts::waves_halts_and_the_rest(open("waves").await).await;
+    cases::rollouts::who_never_answers_holds_nothing_up(open("silence").await).await;
+    cases::rollouts::what_is_held_back_is_cancelled_with_the_reason(open("held").await).await;
     cases::a_failing_change_harms_no_other(open("failing").await).await;
     machine::counters_agree_with_rows(open("counters").await).await;
 }
@@ -121,6 +124,27 @@ async fn of_two_servers_on_one_database_no_order_is_passed_over() {
         }
     };
     tokio::join!(create(&one, 0..200), create(&other, 200..400), look);
+    phase.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_on_one_database_together_release_no_more_than_may_be_open() {
+    let Some(bin) = postgresql_here() else { return };
+    let cluster = Cluster::start(&bin).await;
+    let phase = Phase::new("test");
+    let url = cluster.database("two").await;
+    let (one, other) =
+        (Store::open_postgres(&url, &phase).await.unwrap(), Store::open_postgres(&url, &phase).await.unwrap());
+    let key = cases::rollouts::ten_at_a_time(&one, 60).await;
+    let released = async |store: &Store| {
+        let mut released = 0;
+        for _ in 0..20 {
+            released += store.roll(key, 0).await.unwrap().unwrap().released.len();
+        }
+        released
+    };
+    let (by_one, by_other) = tokio::join!(released(&one), released(&other));
+    assert_eq!(by_one + by_other, 10);
     phase.end().await;
 }
 

@@ -9,7 +9,7 @@ use crate::store::fact::Fact;
 use crate::store::row::{
     ActivationRow, AddOutcome, Changed, Created, DeleteOutcome, EnrolOutcome, FileRow, GroupRow, InstanceKey,
     InvocationKey, KeyringRow, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments, PluginRow,
-    Seen, Swept, TokenRow, VersionOutcome,
+    Rolled, Seen, Steer, SteerOutcome, Swept, TokenRow, VersionOutcome,
 };
 use crate::store::{Store, StoreError};
 
@@ -195,6 +195,27 @@ impl Store {
     /// Removes at most `most` tasks of a removed invocation with their results, and answers how many.
     pub async fn erase(&self, invocation: InvocationKey, most: i64) -> Result<u64, StoreError> {
         self.counted(Change::Erase { invocation, most }).await
+    }
+
+    /// Looks at a rollout: gives up what was not accepted in its time, and releases what may start. Nothing where none goes on.
+    pub async fn roll(&self, invocation: InvocationKey, now_ms: i64) -> Result<Option<Box<Rolled>>, StoreError> {
+        match self.change(Change::Roll { invocation, now_ms }).await? {
+            Answer::Rolled(rolled) => Ok(rolled),
+            answer => Err(other(&answer)),
+        }
+    }
+
+    /// Does what a person says to a rollout.
+    pub async fn steer(
+        &self,
+        invocation: InvocationKey,
+        steer: Steer,
+        now_ms: i64,
+    ) -> Result<SteerOutcome, StoreError> {
+        match self.change(Change::Steer { invocation, steer, now_ms }).await? {
+            Answer::Steered(outcome) => Ok(outcome),
+            answer => Err(other(&answer)),
+        }
     }
 
     /// Records what instances observed. Facts that were recorded before change nothing.

@@ -159,5 +159,6 @@ pub(crate) fn script(targets: &[InstanceId], content: &[u8]) -> CreateInvocation
         delivery_deadline_s: None,
         name: None,
         dry_run: false,
+        rollout: None,
     }
 }

@@ -20,6 +20,7 @@ mod killed;
 mod large_file;
 mod native;
 mod plugins;
+mod rollouts;
 mod script_extras;
 mod unreachable;
 mod use_cases;

@@ -9,6 +9,7 @@ use orderly_signing::instance::InstanceId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::http::rollout::RolloutView;
 use crate::http::task::TaskView;
 use crate::to_server::Segment;
 
@@ -47,6 +48,9 @@ pub enum InvocationEvent {
         status: String,
         /// How many tasks have each status.
         counts: BTreeMap<String, u64>,
+        /// How its rollout goes, where it is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rollout: Option<Box<RolloutView>>,
     },
     /// Some events were left out since the client read too slowly; it should read the tasks again.
     Lagged,

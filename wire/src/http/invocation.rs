@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use orderly_model::rollout::RolloutPolicy;
 use orderly_signing::instance::InstanceId;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::{RefOr, Schema};
@@ -9,6 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::command::{CommandRef, RunCommand};
 use super::file::{RunCollect, RunFile};
+use super::rollout::RolloutView;
 use super::script::ScriptOptions;
 
 /// `POST /v1/invocations`
@@ -27,7 +29,8 @@ pub struct CreateInvocation {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::frame::optional_base64_bytes")]
     #[schema(value_type = Option<String>)]
     pub order: Option<Vec<u8>>,
-    /// Seconds within which an instance must have accepted it, else `Aborted`; 60 where absent, at most 7 days.
+    /// Seconds within which an instance must have accepted it, else `Aborted`; 60 where absent, at most 7 days. In a rollout they begin
+    /// for each instance when its task is started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_deadline_s: Option<u32>,
     /// A name for people.
@@ -36,6 +39,10 @@ pub struct CreateInvocation {
     /// Whether instances check everything and tell what would run, and run nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// How it spreads over the instances; to all at once where absent. The order must live long enough for all waves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub rollout: Option<RolloutPolicy>,
 }
 
 /// What an invocation runs.
@@ -165,6 +172,9 @@ pub struct InvocationView {
     pub delivery_deadline_ms: i64,
     /// SHA-256 of the order's PAE, `sha256:…`.
     pub order: String,
+    /// How its rollout goes, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutView>,
 }
 
 /// `POST /v1/invocations/{id}/stop`

@@ -20,8 +20,11 @@ use super::super::body::label;
 use super::super::order::{self, Draft, Times};
 use super::super::problem::ApiError;
 use super::super::{Api, instances, run};
+use super::rollout;
 use crate::clock;
-use crate::store::row::{Created, InstanceKey, InvocationRow, NewInvocation, OrderBody, OrderHead, OrderKind};
+use crate::store::row::{
+    Created, InstanceKey, InvocationRow, NewInvocation, OrderBody, OrderHead, OrderKind, RolloutRow,
+};
 
 /// Targets whose tree is built at once; the tree of more takes longer than another thread takes to wake.
 const TREE_AT_ONCE: usize = 1000;
@@ -40,6 +43,14 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
     let (checked, resolved) = (checked?, resolved?);
     let tree = target_set(resolved.iter().map(|(_, uid)| uid.clone()).collect()).await?;
     let targets = tree.targets();
+    let seconds = request.delivery_deadline_s;
+    let rollout = request.rollout.map(|policy| rollout::asked(policy, &checked.action, seconds)).transpose()?;
+    // In a rollout the deadline begins with each task's start; the order says until when all of it may be accepted.
+    let deadline_ms = match &rollout {
+        None => deadline_ms,
+        Some(_) if signed => None,
+        Some(rollout) => Some(rollout::expires_ms(rollout, targets.count, now_ms)),
+    };
     let signed = match &request.order {
         Some(order) => order::take(api, &keyring, order, &checked, targets, Times { now_ms, deadline_ms, dry_run })?,
         None => {
@@ -50,6 +61,9 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
             order::make(api, &keyring, draft, checked.tiers)?
         }
     };
+    if let Some(rollout) = &rollout {
+        rollout::fits(rollout, resolved.len() as u64, now_ms, signed.deadline_ms)?;
+    }
     let (content, blob) = match checked.content {
         Some(content) if content.len() > CONTENT_INLINE_MAX_BYTES => {
             (None, Some(api.blobs.put(content).await.map_err(failed)?))
@@ -71,6 +85,7 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
         blob,
         command: checked.command,
         targets: resolved.into_iter().map(|(key, _)| key).collect(),
+        rollout,
     };
     let Some(created) = api.store.create(new.clone()).await? else {
         let row = super::find(api, &new.uid).await?;
@@ -88,6 +103,7 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
         invocation: created.invocation,
         kind: OrderKind::Run,
         expires_ms: new.deadline_ms,
+        rolled: new.rollout.is_some(),
     };
     let body = OrderBody {
         head,
@@ -98,6 +114,9 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
         plugin: checked.plugin,
     };
     api.link.offers.put(body, tree);
+    if row.rollout.is_some() {
+        api.nudge.roll();
+    }
     api.nudge.look();
     Ok(row)
 }
@@ -120,6 +139,7 @@ fn as_created(created: Created, new: &NewInvocation) -> InvocationRow {
         command: new.command.clone(),
         targets: i64::try_from(new.targets.len()).unwrap_or(i64::MAX),
         counts,
+        rollout: new.rollout.map(|asked| Box::new(RolloutRow::new(asked, new.targets.len() as u64))),
     }
 }
 

@@ -64,6 +64,10 @@ pub(super) async fn create(conn: &mut Conn, new: &NewInvocation) -> Result<Answe
         });
         query.build().persistent(chunk.len() == CHUNK || chunk.len() == 1).execute(&mut *conn).await?;
     }
+    if let Some(rollout) = &new.rollout {
+        super::rollout::begin(conn, invocation, order, rollout).await?;
+        return Ok(Answer::Created(Some(Created { invocation, order })));
+    }
     sqlx::query::<Db>(
         "INSERT INTO deliveries (instance_id, order_id) SELECT instance_id, $2 FROM tasks WHERE invocation_id = $1",
     )

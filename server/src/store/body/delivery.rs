@@ -7,7 +7,7 @@ use super::{Db, Reader, Row, parsed};
 use crate::store::StoreError;
 use crate::store::row::{Delivery, InstanceKey, OrderBody, OrderHead, OrderKey, OrderKind};
 
-const HEAD: &str = "SELECT o.id, o.invocation_id, o.kind, o.expires_ms FROM orders o";
+const HEAD: &str = "SELECT o.id, o.invocation_id, o.kind, o.expires_ms, o.rolled FROM orders o";
 
 fn head(row: &Row) -> Result<OrderHead, StoreError> {
     Ok(OrderHead {
@@ -15,6 +15,7 @@ fn head(row: &Row) -> Result<OrderHead, StoreError> {
         invocation: row.try_get(1)?,
         kind: OrderKind::from_code(row.try_get(2)?),
         expires_ms: row.try_get(3)?,
+        rolled: row.try_get::<i32, _>(4)? != 0,
     })
 }
 
@@ -33,7 +34,7 @@ impl Reader {
         limit: i64,
     ) -> Result<Vec<Delivery>, StoreError> {
         let rows = sqlx::query::<Db>(
-            "SELECT o.id, o.invocation_id, o.kind, o.expires_ms, d.instance_id FROM deliveries d \
+            "SELECT o.id, o.invocation_id, o.kind, o.expires_ms, o.rolled, d.instance_id FROM deliveries d \
              JOIN orders o ON o.id = d.order_id WHERE (d.order_id, d.instance_id) > ($1, $2) \
              ORDER BY d.order_id, d.instance_id LIMIT $3",
         )
@@ -42,7 +43,7 @@ impl Reader {
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok(Delivery { order: head(row)?, instance: row.try_get(4)? })).collect()
+        rows.iter().map(|row| Ok(Delivery { order: head(row)?, instance: row.try_get(5)? })).collect()
     }
 
     /// What still has to reach an instance, oldest first.
@@ -63,7 +64,7 @@ impl Reader {
     /// An order with all that its offers share.
     pub(in crate::store) async fn order(&self, key: OrderKey) -> Result<Option<OrderBody>, StoreError> {
         let row = sqlx::query::<Db>(
-            "SELECT o.id, o.invocation_id, o.kind, o.expires_ms, o.envelope, o.targets, \
+            "SELECT o.id, o.invocation_id, o.kind, o.expires_ms, o.rolled, o.envelope, o.targets, \
              CASE WHEN o.kind = 0 THEN v.content END, CASE WHEN o.kind = 0 THEN v.plugin_id END, v.uid \
              FROM orders o JOIN invocations v ON v.id = o.invocation_id WHERE o.id = $1",
         )
@@ -73,20 +74,20 @@ impl Reader {
         let Some(row) = row else {
             return Ok(None);
         };
-        let targets: Option<Vec<u8>> = row.try_get(5)?;
+        let targets: Option<Vec<u8>> = row.try_get(6)?;
         let targets = targets
             .map(|list| String::from_utf8_lossy(&list).lines().map(|uid| parsed("orders", uid)).collect())
             .transpose()?;
-        let plugin = match row.try_get::<Option<i64>, _>(7)? {
+        let plugin = match row.try_get::<Option<i64>, _>(8)? {
             Some(plugin) => self.plugin_by_key(plugin).await?,
             None => None,
         };
         Ok(Some(OrderBody {
             head: head(&row)?,
-            invocation: row.try_get(8)?,
-            envelope: row.try_get(4)?,
+            invocation: row.try_get(9)?,
+            envelope: row.try_get(5)?,
             targets,
-            content: row.try_get(6)?,
+            content: row.try_get(7)?,
             plugin,
         }))
     }

@@ -4,16 +4,17 @@ use orderly_model::invocation::StatusCounts;
 use sqlx::{QueryBuilder, Row as _};
 
 use super::record::COUNTERS;
-use super::{Db, Reader, Row, digest};
+use super::{Db, Reader, Row, digest, json};
 use crate::store::StoreError;
-use crate::store::row::{InvocationKey, InvocationRow};
+use crate::store::row::{InvocationKey, InvocationRow, RolloutRow};
 
 /// The first columns of an invocation; the counters follow in the order of [`COUNTERS`].
 const FIRST: &str = "id, uid, name, kind, summary, principal, created_ms, deadline_ms, finished_ms, \
-     order_digest, targets, command_uid, command_version";
+     order_digest, targets, command_uid, command_version, rollout, roll_active, roll_held, roll_released, roll_forgiven, \
+     roll_confirmed, roll_lost, roll_idle_ms, roll_due_ms, roll_halted";
 
 /// How many columns [`FIRST`] names.
-const FIRST_COLUMNS: usize = 13;
+pub(super) const FIRST_COLUMNS: usize = 23;
 
 /// Asks for all columns that [`invocation`] reads.
 pub(super) fn push_columns(query: &mut QueryBuilder<Db>) {
@@ -28,6 +29,26 @@ fn select() -> QueryBuilder<Db> {
     push_columns(&mut query);
     query.push(" FROM invocations");
     query
+}
+
+/// How its rollout goes, from the columns that follow those of the invocation itself.
+fn rollout(row: &Row) -> Result<Option<RolloutRow>, StoreError> {
+    let Some(asked) = row.try_get::<Option<String>, _>(13)? else {
+        return Ok(None);
+    };
+    let count = |index: usize| row.try_get::<i64, _>(index).map(|count| u64::try_from(count).unwrap_or(0));
+    Ok(Some(RolloutRow {
+        asked: json("invocations", &asked)?,
+        active: row.try_get::<i32, _>(14)? != 0,
+        held: count(15)?,
+        released: count(16)?,
+        forgiven: count(17)?,
+        confirmed: count(18)?,
+        lost: count(19)?,
+        idle_ms: row.try_get(20)?,
+        due_ms: row.try_get(21)?,
+        halted: row.try_get(22)?,
+    }))
 }
 
 pub(super) fn invocation(row: &Row) -> Result<InvocationRow, StoreError> {
@@ -51,6 +72,7 @@ pub(super) fn invocation(row: &Row) -> Result<InvocationRow, StoreError> {
         order_digest: digest(row.try_get(9)?)?,
         targets: row.try_get(10)?,
         command: command.zip(version),
+        rollout: rollout(row)?.map(Box::new),
         counts,
     })
 }

@@ -10,13 +10,19 @@ use super::task::code;
 use super::{Conn, Db};
 use crate::store::StoreError;
 use crate::store::change::Answer;
+use crate::store::fact::ROLLOUT_EXPIRED;
 use crate::store::row::{Changed, ChangedTasks, InstanceKey, InvocationKey, NewStop, OrderKey, OrderKind};
 
-/// Moves tasks of one status to another, all of an invocation or only some instances, and says whose.
-async fn shift(
+/// All keys: above the first, up to the second.
+pub(super) const EVERY: (InstanceKey, InstanceKey) = (InstanceKey::MIN, InstanceKey::MAX);
+
+/// Moves tasks of one status to another, all of an invocation or only some instances, with keys above the first bound and up to the
+/// second, and says whose.
+pub(super) async fn shift(
     conn: &mut Conn,
     invocation: InvocationKey,
     only: Option<&[(InstanceKey, InstanceId)]>,
+    keys: (InstanceKey, InstanceKey),
     from: TaskStatus,
     to: TaskStatus,
     end: Option<(Option<&str>, i64)>,
@@ -34,6 +40,9 @@ async fn shift(
         }
         query.push(" WHERE invocation_id = ").push_bind(invocation);
         query.push(" AND status = ").push_bind(code(from));
+        if keys != EVERY {
+            query.push(" AND instance_id > ").push_bind(keys.0).push(" AND instance_id <= ").push_bind(keys.1);
+        }
         if let Some(list) = list {
             query.push(" AND instance_id IN (");
             let mut separated = query.separated(", ");
@@ -54,8 +63,14 @@ async fn shift(
 pub(super) async fn stop(conn: &mut Conn, stop: &NewStop) -> Result<Answer, StoreError> {
     let only = stop.targets.as_deref();
     let end = Some((None, stop.now_ms));
-    let waiting = shift(conn, stop.invocation, only, TaskStatus::Pending, TaskStatus::Cancelled, end).await?;
-    let running = shift(conn, stop.invocation, only, TaskStatus::Running, TaskStatus::Stopping, None).await?;
+    let waiting = shift(conn, stop.invocation, only, EVERY, TaskStatus::Pending, TaskStatus::Cancelled, end).await?;
+    let running = shift(conn, stop.invocation, only, EVERY, TaskStatus::Running, TaskStatus::Stopping, None).await?;
+    // After the tasks, and locked: nothing is released between this and the commit.
+    let rolling = super::rollout::find(conn, stop.invocation, true).await?;
+    let cursor = rolling.as_ref().map_or(InstanceKey::MAX, |found| found.cursor);
+    if let Some(found) = rolling {
+        super::rollout::withdraw(conn, found, &waiting, stop.now_ms).await?;
+    }
     for chunk in waiting.chunks(CHUNK) {
         let mut query = QueryBuilder::<Db>::new("DELETE FROM deliveries WHERE instance_id IN (");
         let mut list = query.separated(", ");
@@ -83,7 +98,9 @@ pub(super) async fn stop(conn: &mut Conn, stop: &NewStop) -> Result<Answer, Stor
     .bind(targets)
     .fetch_one(&mut *conn)
     .await?;
-    for chunk in affected.chunks(CHUNK) {
+    // What was held back has no order that could be stopped.
+    let asked: Vec<InstanceKey> = affected.iter().copied().filter(|instance| *instance <= cursor).collect();
+    for chunk in asked.chunks(CHUNK) {
         let mut query = QueryBuilder::<Db>::new("INSERT INTO deliveries (instance_id, order_id) ");
         query.push_values(chunk, |mut row, instance| {
             row.push_bind(*instance).push_bind(order);
@@ -98,10 +115,22 @@ pub(super) async fn stop(conn: &mut Conn, stop: &NewStop) -> Result<Answer, Stor
     Ok(Answer::Changed(vec![Changed { invocation, tasks: ChangedTasks::Of(affected) }]))
 }
 
-/// Ends the tasks of an invocation that no instance accepted in time, and forgets their deliveries.
+/// Ends the tasks of an invocation that no instance accepted in time, and forgets their deliveries. What a rollout still held back
+/// is cancelled: no instance was asked.
 pub(super) async fn expire(conn: &mut Conn, invocation: InvocationKey, now_ms: i64) -> Result<Answer, StoreError> {
     let end = Some((Some(ResultCode::DeliveryTimeout.as_str()), now_ms));
-    let ended = shift(conn, invocation, None, TaskStatus::Pending, TaskStatus::Aborted, end).await?;
+    let cursor = super::rollout::find(conn, invocation, false).await?.map(|found| found.cursor);
+    let released = (EVERY.0, cursor.unwrap_or(EVERY.1));
+    let mut ended = shift(conn, invocation, None, released, TaskStatus::Pending, TaskStatus::Aborted, end).await?;
+    let aborted = ended.len();
+    if let Some(cursor) = cursor {
+        let end = Some((Some(ROLLOUT_EXPIRED), now_ms));
+        let above = (cursor, EVERY.1);
+        ended.extend(shift(conn, invocation, None, above, TaskStatus::Pending, TaskStatus::Cancelled, end).await?);
+        if let Some(found) = super::rollout::find(conn, invocation, true).await? {
+            super::rollout::withdraw(conn, found, &ended, now_ms).await?;
+        }
+    }
     sqlx::query::<Db>(
         "DELETE FROM deliveries WHERE order_id IN (SELECT id FROM orders WHERE invocation_id = $1 AND kind = $2)",
     )
@@ -110,7 +139,8 @@ pub(super) async fn expire(conn: &mut Conn, invocation: InvocationKey, now_ms: i
     .execute(&mut *conn)
     .await?;
     let mut deltas = Deltas::default();
-    deltas.shift(TaskStatus::Pending, TaskStatus::Aborted, ended.len());
+    deltas.shift(TaskStatus::Pending, TaskStatus::Aborted, aborted);
+    deltas.shift(TaskStatus::Pending, TaskStatus::Cancelled, ended.len() - aborted);
     let invocation = count_into(conn, invocation, &deltas, now_ms).await?;
     Ok(Answer::Changed(vec![Changed { invocation, tasks: ChangedTasks::Of(ended) }]))
 }

@@ -4,6 +4,7 @@ pub(super) mod alike;
 pub(super) mod commands;
 pub(super) mod people;
 pub(super) mod retention;
+pub(super) mod rollouts;
 pub(super) mod tasks;
 
 use std::collections::BTreeMap;
@@ -86,6 +87,7 @@ pub(super) fn invocation(number: u32, targets: &[(InstanceKey, InstanceId)]) -> 
         content: Some(b"true".to_vec()),
         command: None,
         targets: targets.iter().map(|(key, _)| *key).collect(),
+        rollout: None,
     }
 }
 
