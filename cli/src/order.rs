@@ -14,6 +14,7 @@ use orderly_wire::http::command::RunCommand;
 use orderly_wire::http::file::{RunCollect, RunFile};
 use orderly_wire::http::invocation::{self, CreateInvocation, Run, RunPlugin, RunScript};
 use orderly_wire::http::script::ScriptOptions;
+use orderly_wire::http::series::RunSeries;
 
 use crate::error::{Failure, OrFail as _};
 
@@ -187,6 +188,8 @@ pub(crate) struct Frame {
     pub(crate) name: Option<String>,
     /// This machine's clock.
     pub(crate) now_ms: i64,
+    /// When it is due, where it is not once and at once.
+    pub(crate) series: Option<RunSeries>,
 }
 
 /// Builds and signs an order.
@@ -223,7 +226,11 @@ pub(crate) fn draft(work: &Work, frame: &Frame) -> Result<Order, Failure> {
         expires_ms: frame.now_ms.saturating_add(i64::from(frame.deadline_s).saturating_mul(1000)),
         targets: targets(frame.instances.iter().cloned())?,
         action: work.action(),
-        repeat: if work.is_dry_run() { Repeat::DryRun } else { Repeat::Once },
+        repeat: match &frame.series {
+            Some(series) => Repeat::Series(series.of_revision(1)),
+            None if work.is_dry_run() => Repeat::DryRun,
+            None => Repeat::Once,
+        },
     })
 }
 
@@ -237,6 +244,7 @@ pub(crate) fn request(work: &Work, frame: &Frame, order: Option<&Envelope>) -> C
         name: frame.name.clone(),
         dry_run: work.is_dry_run(),
         rollout: None,
+        series: frame.series.clone(),
     }
 }
 
@@ -287,6 +295,7 @@ mod tests {
             deadline_s: 60,
             name: None,
             now_ms: 1_764_000_000_000,
+            series: None,
         }
     }
 

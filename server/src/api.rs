@@ -21,6 +21,7 @@ mod problem;
 mod results;
 mod retention;
 mod run;
+mod runs;
 mod secret;
 mod tasks;
 mod throttle;
@@ -159,6 +160,10 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tasks::show))
         .routes(routes!(tasks::output))
         .routes(routes!(tasks::receipt))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::of_task))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::skips))
         .routes(routes!(blobs::show, blobs::put))
         .routes(routes!(files::fetch))
         .routes(routes!(files::state, files::put))

@@ -13,15 +13,17 @@ use orderly_wire::http::instance::InstanceView;
 use orderly_wire::http::invocation::InvocationView;
 use orderly_wire::http::plugin::PluginView;
 use orderly_wire::http::rollout::RolloutView;
+use orderly_wire::http::series::{RunSeries, RunView, SeriesView, SkipView};
 use orderly_wire::http::task::TaskView;
 use orderly_wire::http::token::TokenView;
 
 use crate::clock;
 use crate::store::StoreError;
+use crate::store::fact::series::SERIES_LOST;
 use crate::store::fact::{RECEIPT_REFUSED, ROLLOUT_EXPIRED, ROLLOUT_HALTED};
 use crate::store::row::{
-    ActivationRow, CommandRow, GroupRow, InstanceRow, InvocationRow, PluginRow, RolloutRow, TaskRow, TokenRow,
-    VersionRow,
+    ActivationRow, CommandRow, GroupRow, InstanceRow, InvocationRow, PluginRow, RolloutRow, RunRow, SeriesRow, SkipRow,
+    TaskRow, TokenRow, VersionRow,
 };
 
 /// The counts by the names of the statuses, without the zeros.
@@ -54,6 +56,54 @@ pub fn invocation(row: &InvocationRow) -> InvocationView {
         delivery_deadline_ms: row.deadline_ms,
         order: row.order_digest.to_string(),
         rollout: row.rollout.as_ref().map(|found| rollout(row, found)),
+        series: row.series.as_deref().map(series),
+    }
+}
+
+/// When a series is due.
+fn series(row: &SeriesRow) -> SeriesView {
+    let said = row.series.clone();
+    let series = RunSeries { due: said.due, until_ms: said.until_ms, misfire: said.misfire, overlap: said.overlap };
+    SeriesView { revision: said.revision, series, issued_ms: row.issued_ms }
+}
+
+/// A run of a series.
+#[must_use]
+pub fn run(invocation: &str, row: &RunRow) -> RunView {
+    let refused = row.code.as_deref() == Some(RECEIPT_REFUSED) && row.reason.is_none();
+    let reason =
+        refused.then(|| "the instance reported the end with a receipt that does not verify; it was not stored");
+    RunView {
+        invocation: invocation.to_owned(),
+        instance: row.instance_uid.clone(),
+        instance_name: row.instance_name.clone(),
+        generation: number(row.generation),
+        status: row.status.as_str().to_owned(),
+        due_ms: row.due_ms,
+        late: row.late.clone(),
+        code: row.code.clone(),
+        reason: row.reason.clone().or(reason.map(str::to_owned)),
+        check: row.check.clone(),
+        exit_code: row.exit_code,
+        started_ms: row.started_ms,
+        finished_ms: row.finished_ms,
+        output_bytes: unsigned(row.output_bytes),
+        dropped_bytes: unsigned(row.dropped_bytes),
+    }
+}
+
+/// What was left out of a series.
+#[must_use]
+pub fn skip(row: &SkipRow) -> SkipView {
+    SkipView {
+        instance: row.instance_uid.clone(),
+        instance_name: row.instance_name.clone(),
+        reason: row.reason.clone(),
+        first_ms: row.first_ms,
+        last_ms: row.last_ms,
+        count: unsigned(row.count),
+        exact: row.exact,
+        told_ms: row.told_ms,
     }
 }
 
@@ -96,6 +146,9 @@ pub fn task(invocation: &str, row: &TaskRow) -> TaskView {
             }
             (TaskStatus::Error, Some(RECEIPT_REFUSED)) => {
                 "the instance reported the end with a receipt that does not verify; it was not stored"
+            }
+            (TaskStatus::Error, Some(SERIES_LOST)) => {
+                "what the instance knew of the series was damaged: where it stood cannot be told"
             }
             (TaskStatus::Cancelled, Some(ROLLOUT_HALTED)) => {
                 "stopped while the rollout had halted: the instance was not asked"

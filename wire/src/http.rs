@@ -18,6 +18,7 @@ pub mod result;
 pub mod retention;
 pub mod rollout;
 pub mod script;
+pub mod series;
 pub mod task;
 pub mod token;
 pub mod trust;

@@ -6,6 +6,7 @@
 mod diff;
 mod export;
 mod group;
+mod runs;
 
 use clap::Subcommand;
 use orderly_signing::InstanceId;
@@ -42,12 +43,22 @@ pub(crate) enum Invocation {
         /// The invocation, t-…
         id: String,
     },
+    /// Show the newest runs of a schedule or boot mode, and what was left out of it
+    Runs {
+        /// The invocation, t-…
+        id: String,
+        /// Only on this instance, by id or name
+        instance: Option<String>,
+        /// How many runs
+        #[arg(long, default_value_t = 20, value_name = "COUNT")]
+        limit: u32,
+    },
     /// Follow one invocation to its end, as `run` does
     Follow {
         /// The invocation, t-…
         id: String,
     },
-    /// Stop what runs of it, and keep what has not begun from beginning
+    /// Stop what runs of it, and keep what has not begun from beginning; a schedule or boot mode ends
     Stop {
         /// The invocation, t-…
         id: String,
@@ -105,6 +116,7 @@ impl Invocation {
                 context.printer.one(&shown, |printer| show(printer, &shown));
                 Ok(Exit::Success)
             }
+            Self::Runs { id, instance, limit } => runs::show(context, &client, &id, instance.as_deref(), limit).await,
             Self::Follow { id } => {
                 let invocation = get(&client, &id).await?;
                 follow::follow(&client, &context.printer, &invocation).await

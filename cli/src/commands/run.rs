@@ -26,6 +26,7 @@ use crate::order::{self, Frame, Plugin, Script, Work};
 
 mod options;
 mod targets;
+mod when;
 
 pub(super) use targets::TargetArgs;
 
@@ -64,9 +65,11 @@ pub(crate) struct Run {
     #[command(flatten)]
     options: options::OptionArgs,
     /// Have instances check everything and tell what would run, and run nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "when")]
     dry_run: bool,
 
+    #[command(flatten)]
+    when: when::WhenArgs,
     /// How long a task may run; 60 s, or what the plugin's manifest says
     #[arg(long, value_name = "SPAN", value_parser = timeout)]
     timeout: Option<u32>,
@@ -129,7 +132,15 @@ impl Run {
             None => (Work::Script(self.script(content)?), self.sending.operator(context)?),
         };
         let instances = self.targets.find(&context.printer, &client, self.preview).await?;
-        let frame = self.sending.frame(key.as_ref(), &instances, self.name);
+        let mut frame = self.sending.frame(key.as_ref(), &instances, self.name);
+        let timeout_s = match &work {
+            Work::Plugin(plugin) => plugin.timeout_s,
+            _ => self.timeout.unwrap_or(limits::TIMEOUT_DEFAULT_S),
+        };
+        if let Some((series, told)) = self.when.read(timeout_s, frame.now_ms)? {
+            context.printer.remark(&told);
+            frame.series = Some(series);
+        }
         if self.preview {
             preview::show(&context.printer, &order::draft(&work, &frame)?, &instances);
             return Ok(Exit::Success);
@@ -232,7 +243,8 @@ pub(super) async fn send(
     detach: bool,
 ) -> Outcome {
     let (view, _) = create(client, work, frame, key).await?;
-    if detach {
+    // A series goes on for as long as it is due: nobody waits for that.
+    if detach || frame.series.is_some() {
         context.printer.one(&view, |printer| printer.line(&view.id));
         return Ok(Exit::Success);
     }

@@ -49,6 +49,7 @@ impl Sending {
             deadline_s: self.deadline,
             name,
             now_ms: now_ms(),
+            series: None,
         }
     }
 }

@@ -1,13 +1,14 @@
-//! Invocations: create, list, show, stop, evidence.
+//! Invocations: create, list, show, stop, evidence; what is said to rollouts is in `rollout`.
 
 mod create;
 pub(super) mod rollout;
+mod series;
 
 use axum::extract::Path;
 use axum::http::StatusCode;
 use orderly_model::task::TaskStatus;
 use orderly_signing::instance::InstanceId;
-use orderly_signing::order::Action;
+use orderly_signing::order::{Action, Repeat};
 use orderly_wire::http::Page;
 use orderly_wire::http::invocation::{CreateInvocation, Evidence, InvocationView, StopInvocation};
 use serde::Deserialize;
@@ -99,7 +100,10 @@ pub(crate) async fn stop(
     Json(request): Json<StopInvocation>,
 ) -> Result<axum::Json<InvocationView>, ApiError> {
     let row = find(&api, &id).await?;
-    let open = [TaskStatus::Pending, TaskStatus::Running].into_iter().any(|status| row.counts.get(status) > 0);
+    let mut stoppable = vec![TaskStatus::Pending, TaskStatus::Scheduled, TaskStatus::Running];
+    // Its stop order may have expired before it reached an instance that is away: asked again, there is a new one.
+    stoppable.extend(row.series.is_some().then_some(TaskStatus::Stopping));
+    let open = stoppable.into_iter().any(|status| row.counts.get(status) > 0);
     let only = match request.instances.as_slice() {
         [] => None,
         named => Some(members(&api, &row, named).await?),
@@ -116,7 +120,8 @@ pub(crate) async fn stop(
     let now_ms = clock::now_ms();
     let action = Action::Stop { order: row.order_digest, invocation: row.uid.clone() };
     // No sooner than any order that it may have to stop.
-    let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms: None, dry_run: false };
+    let repeat = Repeat::Once;
+    let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms: None, repeat };
     let signed = order::sign(&api, &keyring, &row.uid, draft)?;
     let stop = NewStop {
         invocation: row.key,
@@ -125,6 +130,7 @@ pub(crate) async fn stop(
         expires_ms: signed.deadline_ms,
         now_ms,
         targets: only,
+        series: row.series.is_some(),
     };
     let changed = api.store.stop(stop).await?;
     api.nudge.look();

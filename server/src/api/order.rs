@@ -33,6 +33,7 @@ pub(super) struct Signed {
     pub(super) digest: Digest,
     pub(super) envelope: Vec<u8>,
     pub(super) deadline_ms: i64,
+    pub(super) issued_ms: i64,
 }
 
 /// The error where no keyring was published.
@@ -66,13 +67,13 @@ fn dispatch_unknown(api: &Api, keyring: &Keyring) -> Result<(), ApiError> {
 }
 
 /// What the caller says about times.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Times {
     pub(super) now_ms: i64,
     /// Until when it is to be accepted, where the caller says so.
     pub(super) deadline_ms: Option<i64>,
-    /// Whether it is a trial.
-    pub(super) dry_run: bool,
+    /// When it is due.
+    pub(super) repeat: Repeat,
 }
 
 /// Checks the caller's order against the request, and adds this server's signature. The digest stays what it is.
@@ -90,10 +91,10 @@ pub(super) fn take(
             .hint("sign it with an operator key, as `orderly run` does"));
     }
     let mut faults = differences(&verified.action, &checked.action);
-    if verified.repeat != repeat(times.dry_run) {
+    if verified.repeat != times.repeat {
         faults.push(Fault {
             field: "order.repeat".to_owned(),
-            message: format!("signs {:?}, the request says {:?}", verified.repeat, repeat(times.dry_run)),
+            message: format!("signs {:?}, the request says {:?}", verified.repeat, times.repeat),
         });
     }
     if verified.targets != targets {
@@ -129,13 +130,9 @@ pub(super) fn take(
         principal: verified.principal.clone(),
         digest: verified.digest(),
         envelope: with_dispatch(api, order)?,
+        issued_ms: verified.issued_ms,
         deadline_ms: times.deadline_ms.map_or(verified.expires_ms, |deadline| deadline.min(verified.expires_ms)),
     })
-}
-
-/// When an order runs.
-fn repeat(dry_run: bool) -> Repeat {
-    if dry_run { Repeat::DryRun } else { Repeat::Once }
 }
 
 /// Adds this server's signature, unless it is there.
@@ -177,8 +174,8 @@ pub(super) struct Draft<'a> {
     pub(super) now_ms: i64,
     /// Until when it may be accepted; as late as is allowed where absent.
     pub(super) expires_ms: Option<i64>,
-    /// Whether it is a trial.
-    pub(super) dry_run: bool,
+    /// When it is due.
+    pub(super) repeat: Repeat,
 }
 
 /// Whether the order has the signatures for any of the tiers that it can have. Where it has not, the first says what it lacks.
@@ -229,7 +226,7 @@ pub(super) fn sign(api: &Api, keyring: &Keyring, invocation: &str, draft: Draft<
         expires_ms: draft.expires_ms.map_or(latest_ms(draft.now_ms), |at| at.min(latest_ms(draft.now_ms))),
         targets: draft.targets,
         action: draft.action,
-        repeat: repeat(draft.dry_run),
+        repeat: draft.repeat,
     };
     let envelope = sign_order(&order, api.trust.dispatch()).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -241,5 +238,6 @@ pub(super) fn sign(api: &Api, keyring: &Keyring, invocation: &str, draft: Draft<
         digest: envelope.digest(),
         envelope: envelope.to_json(),
         deadline_ms: order.expires_ms,
+        issued_ms: order.issued_ms,
     })
 }

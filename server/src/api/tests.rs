@@ -11,3 +11,4 @@ mod live;
 mod plugins;
 mod requests;
 mod results;
+mod series;

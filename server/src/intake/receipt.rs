@@ -9,6 +9,7 @@ use orderly_wire::to_server::{Finished, KeptOutput, Report, ReportEvent, Stream,
 use tracing::warn;
 
 use crate::clock;
+use crate::store::fact::series::{RunEnd, SeriesFact, Skip};
 use crate::store::fact::{Ended, Fact, What};
 use crate::store::row::InstanceKey;
 
@@ -29,13 +30,36 @@ impl Reporter {
         let what = match report.event {
             ReportEvent::Accepted { .. } => What::Accepted,
             ReportEvent::Stopping { .. } => What::Stopping,
-            // Of a series: no order of one is given out by this server.
-            ReportEvent::Began { .. }
-            | ReportEvent::Skipped(_)
-            | ReportEvent::Waits { .. }
-            | ReportEvent::SeriesEnded { .. } => What::Accepted,
+            ReportEvent::Began { due_ms, late, at_ms } => What::Series(SeriesFact::Began {
+                generation: i32::try_from(about.generation).unwrap_or(i32::MAX),
+                due_ms,
+                late: late.map(|late| word(&late)),
+                at_ms,
+                received_ms: clock::now_ms(),
+            }),
+            ReportEvent::Skipped(skipped) => What::Series(SeriesFact::Skipped(Skip {
+                reason: word(&skipped.reason),
+                first_ms: skipped.first_ms,
+                last_ms: skipped.last_ms,
+                count: signed(skipped.count),
+                exact: skipped.exact,
+                told_ms: skipped.at_ms,
+            })),
+            ReportEvent::Waits { until_ms, at_ms } => What::Series(SeriesFact::Skipped(Skip {
+                reason: WAITS.to_owned(),
+                first_ms: until_ms,
+                last_ms: until_ms,
+                count: 0,
+                exact: true,
+                told_ms: at_ms,
+            })),
+            ReportEvent::SeriesEnded { end, at_ms } => What::Series(SeriesFact::Over { end, at_ms }),
             ReportEvent::Finished(finished) => match self.ended(&report.order, about, *finished) {
-                Ok(ended) => What::Ended(Box::new(ended)),
+                Ok((end, None)) => What::Ended(Box::new(end)),
+                Ok((end, Some(chained))) => {
+                    let Chained { due_ms, digest, previous } = chained;
+                    What::Series(SeriesFact::RunEnded(Box::new(RunEnd { end, due_ms, digest, previous })))
+                }
                 Err(reason) => {
                     warn!(instance.key = self.instance, order = %report.order, reason, "a receipt was refused");
                     What::Unproven { at_ms: clock::now_ms() }
@@ -45,7 +69,7 @@ impl Reporter {
         Fact { instance: self.instance, order: report.order, what }
     }
 
-    fn ended(&self, order: &Digest, about: About, finished: Finished) -> Result<Ended, String> {
+    fn ended(&self, order: &Digest, about: About, finished: Finished) -> Result<(Ended, Option<Chained>), String> {
         let receipt = verify_receipt(&finished.receipt, &self.key).map_err(|refusal| refusal.to_string())?;
         check_receipt_for(&receipt, order).map_err(|refusal| refusal.to_string())?;
         let status: TaskStatus = receipt.status.parse().map_err(|_| format!("`{}` is not a status", receipt.status))?;
@@ -69,7 +93,12 @@ impl Reporter {
             }
             (_, None) => None,
         };
-        Ok(Ended {
+        let chained = receipt.series.map(|run| Chained {
+            due_ms: run.scheduled_ms,
+            digest: receipt.digest(),
+            previous: run.previous,
+        });
+        let ended = Ended {
             invocation,
             generation: receipt.generation,
             received_ms: clock::now_ms(),
@@ -86,7 +115,31 @@ impl Reporter {
             output: serde_json::to_vec(&output).unwrap_or_default(),
             receipt: finished.receipt,
             report,
-        })
+        };
+        Ok((ended, chained))
+    }
+}
+
+/// What a receipt of a run of a series says of its place.
+struct Chained {
+    due_ms: i64,
+    digest: Digest,
+    previous: Option<Digest>,
+}
+
+/// The reason under which it is told that a series waits for its clock: nothing is left out.
+const WAITS: &str = "waits";
+
+/// A reason or a cause as one word, such as `missed/agent-down`.
+fn word(said: &impl serde::Serialize) -> String {
+    match serde_json::to_value(said) {
+        Ok(serde_json::Value::Object(fields)) => {
+            let pair = |(name, cause): (String, serde_json::Value)| format!("{name}/{}", word(&cause));
+            fields.into_iter().map(pair).collect()
+        }
+        Ok(serde_json::Value::String(name)) => name,
+        // Both are closed enums of these two forms.
+        _ => String::new(),
     }
 }
 

@@ -122,20 +122,6 @@ pub enum Change {
         /// Now.
         now_ms: i64,
     },
-    /// Removes invocations that have ended and that nothing refers to.
-    Retire {
-        /// Which.
-        invocations: Vec<InvocationKey>,
-        /// Now.
-        now_ms: i64,
-    },
-    /// Removes tasks and results of a removed invocation.
-    Erase {
-        /// Which.
-        invocation: InvocationKey,
-        /// How many at most.
-        most: i64,
-    },
     /// Gives up what was not accepted in its time, and releases what may start of a rollout.
     Roll {
         /// The invocation.
@@ -151,6 +137,20 @@ pub enum Change {
         steer: Steer,
         /// Now.
         now_ms: i64,
+    },
+    /// Removes invocations that have ended and that nothing refers to.
+    Retire {
+        /// Which.
+        invocations: Vec<InvocationKey>,
+        /// Now.
+        now_ms: i64,
+    },
+    /// Removes tasks and results of a removed invocation.
+    Erase {
+        /// Which.
+        invocation: InvocationKey,
+        /// How many at most.
+        most: i64,
     },
     /// Records what instances observed.
     Record(Vec<Fact>),

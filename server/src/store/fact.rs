@@ -4,10 +4,13 @@
 //! delivered in time, cancelled while waiting) is a belief, and the instance's own word overrules it. A task whose end is
 //! proven by a receipt never changes again. Pure; never touches a database.
 
+pub mod series;
+
 use orderly_model::task::{TaskEvent, TaskStatus};
 use orderly_signing::digest::Digest;
 
 use crate::store::row::InstanceKey;
+use series::SeriesFact;
 
 /// Something that an instance reported and that was verified.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub enum What {
     Stopping,
     /// It ended, with a receipt that verified.
     Ended(Box<Ended>),
+    /// It is a series, and this became of it.
+    Series(SeriesFact),
     /// It ended, and the receipt was refused: the end is believed of a proven link, what it says is not.
     Unproven {
         /// When, by the server's clock.
@@ -135,7 +140,7 @@ impl TaskNow {
                 let status = running.apply(TaskEvent::StopRequested).ok()?;
                 Some(Self { status, code: None, finished_ms: None, ..self.clone() })
             }
-            What::Accepted | What::Stopping => None,
+            What::Accepted | What::Stopping | What::Series(_) => None,
             What::Ended(ended) => Some(Self {
                 status: ended.status,
                 proven: true,

@@ -9,8 +9,8 @@ use orderly_signing::instance::InstanceId;
 use crate::store::row::{
     ActivationRow, AgedRow, AlikeRow, Collecting, CommandFilter, CommandKey, CommandRow, Content, Delivery, FileRow,
     GroupRow, InstanceKey, InstanceRow, InvocationKey, InvocationRow, KeptRow, KeyringRow, Likeness, OrderBody,
-    OrderHead, OrderKey, PluginDocuments, PluginRow, PrunedRow, ReportRow, ResultRow, Rolling, TaskRow, TokenRow,
-    VersionRow,
+    OrderHead, OrderKey, PluginDocuments, PluginRow, PrunedRow, ReportRow, ResultRow, Rolling, RunRow, SkipRow,
+    TaskRow, TokenRow, VersionRow,
 };
 use crate::store::{Store, StoreError, on_engine};
 
@@ -192,6 +192,37 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<ReportRow>, StoreError> {
         on_engine!(self, reader => reader.reports(invocation, after, limit).await)
+    }
+
+    /// A page of runs, the newest first: of an invocation by key, of one instance by number.
+    pub async fn runs(
+        &self,
+        invocation: InvocationKey,
+        instance: Option<InstanceKey>,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<RunRow>, StoreError> {
+        on_engine!(self, reader => reader.runs(invocation, instance, before, limit).await)
+    }
+
+    /// One run, with what is long about it where it has ended with a receipt.
+    pub async fn run(
+        &self,
+        invocation: InvocationKey,
+        instance: InstanceKey,
+        generation: i32,
+    ) -> Result<Option<(RunRow, Option<ResultRow>)>, StoreError> {
+        on_engine!(self, reader => reader.run(invocation, instance, generation).await)
+    }
+
+    /// What was left out of a series, of at most so many instances above `after`.
+    pub async fn skips(
+        &self,
+        invocation: InvocationKey,
+        after: InstanceKey,
+        limit: i64,
+    ) -> Result<Vec<SkipRow>, StoreError> {
+        on_engine!(self, reader => reader.skips(invocation, after, limit).await)
     }
 
     /// Every instance of an invocation, sorted by id.

@@ -17,6 +17,7 @@ mod group;
 mod plugin;
 mod retention;
 mod rollout;
+mod series;
 
 pub use alike::{AlikeRow, Likeness, ReportRow};
 pub use command::{
@@ -28,6 +29,7 @@ pub use group::GroupRow;
 pub use plugin::{AddOutcome, PluginDocuments, PluginRow};
 pub use retention::{AgedRow, KeptRow, PrunedRow};
 pub use rollout::{NewRollout, Rolled, Rolling, RolloutRow, Steer, SteerOutcome};
+pub use series::{RunRow, SeriesRow, SkipRow};
 
 /// Key of an instance inside the store.
 pub type InstanceKey = i64;
@@ -182,6 +184,8 @@ pub struct NewInvocation {
     pub targets: Vec<InstanceKey>,
     /// How it spreads; to all at once where absent.
     pub rollout: Option<NewRollout>,
+    /// When it is due, where it is not once and at once.
+    pub series: Option<SeriesRow>,
 }
 
 /// An invocation as stored.
@@ -215,6 +219,8 @@ pub struct InvocationRow {
     pub counts: StatusCounts,
     /// How its rollout goes, where it is one.
     pub rollout: Option<Box<RolloutRow>>,
+    /// When it is due, where it is a series.
+    pub series: Option<Box<SeriesRow>>,
 }
 
 /// A task as stored, with what lists show.
@@ -352,6 +358,8 @@ pub struct NewStop {
     pub now_ms: i64,
     /// Only these; all where absent.
     pub targets: Option<Vec<(InstanceKey, InstanceId)>>,
+    /// Whether it is a series.
+    pub series: bool,
 }
 
 /// A change of tasks that listeners may want to see.

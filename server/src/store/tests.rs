@@ -50,6 +50,7 @@ async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {
     cases::retention::only_what_has_ended_and_is_not_referred_to_goes(open("retention").await).await;
     cases::retention::a_pass_that_was_killed_is_finished_by_the_next(open("killed").await).await;
     cases::tasks::stop(open("stop").await).await;
+    cases::series::runs_and_skips(open("series").await).await;
     cases::tasks::a_file_comes_only_while_its_task_is_open(open("files").await).await;
     cases::rollouts::waves_halts_and_the_rest(open("waves").await).await;
     cases::rollouts::who_never_answers_holds_nothing_up(open("silence").await).await;

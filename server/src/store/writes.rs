@@ -186,17 +186,6 @@ impl Store {
         self.found(Change::Prune { now_ms }).await
     }
 
-    /// Removes those invocations that have ended and that nothing refers to, and answers how many. Their tasks are left to
-    /// [`Self::erase`].
-    pub async fn retire(&self, invocations: Vec<InvocationKey>, now_ms: i64) -> Result<u64, StoreError> {
-        self.counted(Change::Retire { invocations, now_ms }).await
-    }
-
-    /// Removes at most `most` tasks of a removed invocation with their results, and answers how many.
-    pub async fn erase(&self, invocation: InvocationKey, most: i64) -> Result<u64, StoreError> {
-        self.counted(Change::Erase { invocation, most }).await
-    }
-
     /// Looks at a rollout: gives up what was not accepted in its time, and releases what may start. Nothing where none goes on.
     pub async fn roll(&self, invocation: InvocationKey, now_ms: i64) -> Result<Option<Box<Rolled>>, StoreError> {
         match self.change(Change::Roll { invocation, now_ms }).await? {
@@ -216,6 +205,17 @@ impl Store {
             Answer::Steered(outcome) => Ok(outcome),
             answer => Err(other(&answer)),
         }
+    }
+
+    /// Removes those invocations that have ended and that nothing refers to, and answers how many. Their tasks are left to
+    /// [`Self::erase`].
+    pub async fn retire(&self, invocations: Vec<InvocationKey>, now_ms: i64) -> Result<u64, StoreError> {
+        self.counted(Change::Retire { invocations, now_ms }).await
+    }
+
+    /// Removes at most `most` tasks of a removed invocation with their results, and answers how many.
+    pub async fn erase(&self, invocation: InvocationKey, most: i64) -> Result<u64, StoreError> {
+        self.counted(Change::Erase { invocation, most }).await
     }
 
     /// Records what instances observed. Facts that were recorded before change nothing.

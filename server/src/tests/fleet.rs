@@ -160,5 +160,6 @@ pub(crate) fn script(targets: &[InstanceId], content: &[u8]) -> CreateInvocation
         name: None,
         dry_run: false,
         rollout: None,
+        series: None,
     }
 }

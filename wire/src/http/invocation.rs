@@ -12,6 +12,7 @@ use super::command::{CommandRef, RunCommand};
 use super::file::{RunCollect, RunFile};
 use super::rollout::RolloutView;
 use super::script::ScriptOptions;
+use super::series::{RunSeries, SeriesView};
 
 /// `POST /v1/invocations`
 ///
@@ -43,6 +44,9 @@ pub struct CreateInvocation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub rollout: Option<RolloutPolicy>,
+    /// When it is due: a schedule or a boot mode of a script or plugin; once and at once where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<RunSeries>,
 }
 
 /// What an invocation runs.
@@ -175,6 +179,9 @@ pub struct InvocationView {
     /// How its rollout goes, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutView>,
+    /// When it is due, where it is a series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesView>,
 }
 
 /// `POST /v1/invocations/{id}/stop`

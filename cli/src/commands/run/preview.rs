@@ -104,6 +104,7 @@ mod tests {
             deadline_s: 60,
             name: None,
             now_ms: 1_764_000_000_000,
+            series: None,
         };
         draft(&Work::Kept(Box::new(Kept { request, action })), &frame).unwrap()
     }

@@ -75,6 +75,7 @@ impl Case {
             deadline_s: 60,
             name: None,
             now_ms: 1_764_000_000_000,
+            series: None,
         };
         let work = Work::Script(Script {
             interpreter: orderly_signing::order::ScriptKind::Shell,

@@ -12,6 +12,7 @@ use orderly_model::selector::TagSelector;
 use orderly_model::task::TaskStatus;
 use orderly_signing::instance::InstanceId;
 use orderly_signing::merkle::TargetSet;
+use orderly_signing::order::Repeat;
 use orderly_wire::http::invocation::{CreateInvocation, Targets};
 
 use super::super::auth::Permit;
@@ -23,7 +24,7 @@ use super::super::{Api, instances, run};
 use super::rollout;
 use crate::clock;
 use crate::store::row::{
-    Created, InstanceKey, InvocationRow, NewInvocation, OrderBody, OrderHead, OrderKind, RolloutRow,
+    Created, InstanceKey, InvocationRow, NewInvocation, OrderBody, OrderHead, OrderKind, RolloutRow, SeriesRow,
 };
 
 /// Targets whose tree is built at once; the tree of more takes longer than another thread takes to wake.
@@ -37,10 +38,12 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
     let now_ms = clock::now_ms();
     let name = label("name", request.name.as_deref())?;
     let deadline_ms = request.delivery_deadline_s.map(|seconds| deadline(now_ms, seconds)).transpose()?;
-    let (signed, dry_run) = (request.order.is_some(), request.dry_run);
+    let signed = request.order.is_some();
     let (checked, resolved) =
         tokio::join!(run::check(api, request.run, signed), resolve(api, &request.targets, signed));
     let (checked, resolved) = (checked?, resolved?);
+    let repeat =
+        super::series::repeat(&request.series, request.dry_run, request.rollout.is_some(), &checked.action, now_ms)?;
     let tree = target_set(resolved.iter().map(|(_, uid)| uid.clone()).collect()).await?;
     let targets = tree.targets();
     let seconds = request.delivery_deadline_s;
@@ -52,12 +55,15 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
         Some(rollout) => Some(rollout::expires_ms(rollout, targets.count, now_ms)),
     };
     let signed = match &request.order {
-        Some(order) => order::take(api, &keyring, order, &checked, targets, Times { now_ms, deadline_ms, dry_run })?,
+        Some(order) => {
+            order::take(api, &keyring, order, &checked, targets, Times { now_ms, deadline_ms, repeat: repeat.clone() })?
+        }
         None => {
             let expires_ms = deadline_ms.unwrap_or(now_ms + i64::from(DELIVERY_DEADLINE_DEFAULT_S) * 1000);
             let action = checked.action.clone();
             let expires_ms = Some(expires_ms);
-            let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms, dry_run };
+            let repeat = repeat.clone();
+            let draft = Draft { principal: permit.principal(), action, targets, now_ms, expires_ms, repeat };
             order::make(api, &keyring, draft, checked.tiers)?
         }
     };
@@ -86,6 +92,10 @@ pub(super) async fn create(api: &Api, permit: &Permit, request: CreateInvocation
         command: checked.command,
         targets: resolved.into_iter().map(|(key, _)| key).collect(),
         rollout,
+        series: match repeat {
+            Repeat::Series(series) => Some(SeriesRow { series, issued_ms: signed.issued_ms }),
+            Repeat::Once | Repeat::DryRun => None,
+        },
     };
     let Some(created) = api.store.create(new.clone()).await? else {
         let row = super::find(api, &new.uid).await?;
@@ -140,6 +150,7 @@ fn as_created(created: Created, new: &NewInvocation) -> InvocationRow {
         targets: i64::try_from(new.targets.len()).unwrap_or(i64::MAX),
         counts,
         rollout: new.rollout.map(|asked| Box::new(RolloutRow::new(asked, new.targets.len() as u64))),
+        series: new.series.clone().map(Box::new),
     }
 }
 

@@ -13,11 +13,15 @@ pub(super) async fn create(conn: &mut Conn, new: &NewInvocation) -> Result<Answe
     if super::retention::is_pruned(conn, &new.uid).await? {
         return Ok(Answer::Created(None));
     }
+    let series = new.series.as_ref().map(serde_json::to_string).transpose();
+    let series = series.map_err(|error| StoreError::Batch(error.to_string()))?;
+    // The number of the last run: a series has had none.
+    let generation = i32::from(series.is_none());
     let count = i64::try_from(new.targets.len()).unwrap_or(i64::MAX);
     let created: Option<(InvocationKey,)> = sqlx::query_as::<Db, _>(
         "INSERT INTO invocations (uid, name, kind, summary, principal, created_ms, deadline_ms, order_digest, plugin_id, \
-         targets, n_pending, content, command_uid, command_version) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13) \
+         targets, n_pending, content, command_uid, command_version, series) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13, $14) \
          ON CONFLICT (uid) DO NOTHING RETURNING id",
     )
     .bind(&new.uid)
@@ -33,6 +37,7 @@ pub(super) async fn create(conn: &mut Conn, new: &NewInvocation) -> Result<Answe
     .bind(&new.content)
     .bind(new.command.as_ref().map(|(uid, _)| uid))
     .bind(new.command.as_ref().map(|(_, version)| version))
+    .bind(series)
     .fetch_optional(&mut *conn)
     .await?;
     let Some((invocation,)) = created else {
@@ -60,7 +65,7 @@ pub(super) async fn create(conn: &mut Conn, new: &NewInvocation) -> Result<Answe
     for chunk in targets.chunks(CHUNK) {
         let mut query = QueryBuilder::<Db>::new("INSERT INTO tasks (invocation_id, instance_id, status, generation) ");
         query.push_values(chunk, |mut row, instance| {
-            row.push_bind(invocation).push_bind(*instance).push("0").push("1");
+            row.push_bind(invocation).push_bind(*instance).push("0").push_bind(generation);
         });
         query.build().persistent(chunk.len() == CHUNK || chunk.len() == 1).execute(&mut *conn).await?;
     }

@@ -11,10 +11,10 @@ use crate::store::row::{InvocationKey, InvocationRow, RolloutRow};
 /// The first columns of an invocation; the counters follow in the order of [`COUNTERS`].
 const FIRST: &str = "id, uid, name, kind, summary, principal, created_ms, deadline_ms, finished_ms, \
      order_digest, targets, command_uid, command_version, rollout, roll_active, roll_held, roll_released, roll_forgiven, \
-     roll_confirmed, roll_lost, roll_idle_ms, roll_due_ms, roll_halted";
+     roll_confirmed, roll_lost, roll_idle_ms, roll_due_ms, roll_halted, series";
 
 /// How many columns [`FIRST`] names.
-pub(super) const FIRST_COLUMNS: usize = 23;
+pub(super) const FIRST_COLUMNS: usize = 24;
 
 /// Asks for all columns that [`invocation`] reads.
 pub(super) fn push_columns(query: &mut QueryBuilder<Db>) {
@@ -73,6 +73,7 @@ pub(super) fn invocation(row: &Row) -> Result<InvocationRow, StoreError> {
         targets: row.try_get(10)?,
         command: command.zip(version),
         rollout: rollout(row)?.map(Box::new),
+        series: row.try_get::<Option<String>, _>(23)?.map(|said| json("invocations", &said)).transpose()?.map(Box::new),
         counts,
     })
 }

@@ -8,10 +8,12 @@ use sqlx::{QueryBuilder, Row as _};
 use tracing::warn;
 
 use super::super::{CHUNK, FOR_UPDATE};
+use super::series::Kept;
 use super::task::{code, status};
 use super::{Conn, Db, digest_or_none, invocation, parsed};
 use crate::store::StoreError;
 use crate::store::change::Answer;
+use crate::store::fact::series::SeriesFact;
 use crate::store::fact::{Ended, Fact, TaskNow, What};
 use crate::store::row::{
     Changed, ChangedTasks, InstanceKey, InvocationKey, InvocationRow, OrderKey, OrderKind, TaskRow,
@@ -82,47 +84,68 @@ pub(super) async fn count_into(
     invocation::invocation(&query.build().fetch_one(conn).await?)
 }
 
-type TaskKey = (InvocationKey, InstanceKey);
+pub(super) type TaskKey = (InvocationKey, InstanceKey);
 
 /// A task that facts are about.
-struct Touched<'a> {
-    instance_uid: InstanceId,
+#[derive(Debug)]
+pub(super) struct Touched<'a> {
+    pub(super) instance_uid: InstanceId,
     instance_name: String,
-    generation: i32,
+    pub(super) generation: i32,
     before: TaskStatus,
-    now: TaskNow,
-    changed: bool,
-    ended: Option<&'a Ended>,
+    pub(super) now: TaskNow,
+    pub(super) changed: bool,
+    pub(super) ended: Option<&'a Ended>,
+}
+
+impl Touched<'_> {
+    /// Whether the series that it is was taken by its instance. Its runs count from 1, and it begins with 0.
+    pub(super) fn taken(&self) -> bool {
+        let open = matches!(self.now.status, TaskStatus::Scheduled | TaskStatus::Running | TaskStatus::Stopping);
+        open || self.generation > 0
+    }
 }
 
 pub(super) async fn record(conn: &mut Conn, facts: &[Fact]) -> Result<Answer, StoreError> {
     let orders = orders(conn, facts).await?;
-    let mut about: Vec<(TaskKey, &str, &What)> = Vec::new();
+    let mut about: Vec<(TaskKey, &Known, &What)> = Vec::new();
     // Deliveries that are done with: a run order that was answered, and every stop order of a task that ended or is ending.
     let (mut answered, mut ended) = (BTreeSet::new(), BTreeSet::new());
     for fact in facts {
-        let Some(Known { order, invocation, kind, uid }) = orders.get(&fact.order.as_bytes()[..]) else {
+        let Some(known) = orders.get(&fact.order.as_bytes()[..]) else {
             continue;
         };
-        let (order, invocation, kind) = (*order, *invocation, *kind);
-        if kind == OrderKind::Run {
-            about.push(((invocation, fact.instance), uid, &fact.what));
+        let (order, invocation, kind) = (known.order, known.invocation, known.kind);
+        let of_series = matches!(fact.what, What::Series(_));
+        if of_series && !known.series {
+            warn!(instance.key = fact.instance, invocation.id = known.uid, "a report of a series about what is none");
+            continue;
         }
-        // What ends a task answers all its orders, its own among them.
-        if kind == OrderKind::Run && !matches!(fact.what, What::Accepted) {
+        if kind == OrderKind::Run {
+            about.push(((invocation, fact.instance), known, &fact.what));
+        }
+        // What ends a task answers all its orders, its own among them; a stop of a series waits for the end of the series.
+        let over = matches!(fact.what, What::Series(SeriesFact::Over { .. }));
+        let of_series = of_series || (known.series && matches!(fact.what, What::Unproven { .. }));
+        if kind == OrderKind::Run && !matches!(fact.what, What::Accepted) && (over || !of_series) {
             ended.insert((fact.instance, invocation));
         } else {
             answered.insert((fact.instance, order));
         }
     }
     let mut touched = tasks(conn, about.iter().map(|(key, ..)| *key).collect()).await?;
-    for (key, uid, what) in about {
+    let mut kept = Kept::read(conn, &about, &touched).await?;
+    for (key, known, what) in about {
         let Some(task) = touched.get_mut(&key) else {
             continue;
         };
+        if known.series {
+            kept.apply(key, task, known, what);
+            continue;
+        }
         let (after, ended) = match what {
-            What::Ended(end) if !end.is_of(uid, task.generation) => {
-                warn!(instance.id = %task.instance_uid, invocation.id = uid, "a receipt was refused: it is of another run");
+            What::Ended(end) if !end.is_of(&known.uid, task.generation) => {
+                warn!(instance.id = %task.instance_uid, invocation.id = known.uid, "a receipt was refused: it is of another run");
                 (task.now.after(&What::Unproven { at_ms: end.received_ms }), None)
             }
             What::Ended(end) => (task.now.after(what), Some(&**end)),
@@ -137,17 +160,23 @@ pub(super) async fn record(conn: &mut Conn, facts: &[Fact]) -> Result<Answer, St
     touched.retain(|_, task| task.changed);
     update(conn, &touched).await?;
     add_results(conn, &touched).await?;
+    kept.write(conn).await?;
     remove_deliveries(conn, &answered, &ended).await?;
     count(conn, touched).await.map(Answer::Changed)
 }
 
 /// An order that facts are about.
-struct Known {
+#[derive(Debug)]
+pub(super) struct Known {
     order: OrderKey,
     invocation: InvocationKey,
     kind: OrderKind,
     /// The public id of the invocation.
-    uid: String,
+    pub(super) uid: String,
+    /// Whether it is a series.
+    pub(super) series: bool,
+    /// When it was made.
+    pub(super) created_ms: i64,
 }
 
 async fn orders(conn: &mut Conn, facts: &[Fact]) -> Result<HashMap<Vec<u8>, Known>, StoreError> {
@@ -156,7 +185,8 @@ async fn orders(conn: &mut Conn, facts: &[Fact]) -> Result<HashMap<Vec<u8>, Know
     let mut found = HashMap::new();
     for chunk in digests.chunks(CHUNK) {
         let mut query = QueryBuilder::<Db>::new(
-            "SELECT o.digest, o.id, o.invocation_id, o.kind, v.uid FROM orders o \
+            "SELECT o.digest, o.id, o.invocation_id, o.kind, v.uid, \
+             CASE WHEN v.series IS NULL THEN 0 ELSE 1 END, v.created_ms FROM orders o \
              JOIN invocations v ON v.id = o.invocation_id WHERE o.digest IN (",
         );
         let mut list = query.separated(", ");
@@ -170,6 +200,8 @@ async fn orders(conn: &mut Conn, facts: &[Fact]) -> Result<HashMap<Vec<u8>, Know
                 invocation: row.try_get(2)?,
                 kind: OrderKind::from_code(row.try_get(3)?),
                 uid: row.try_get(4)?,
+                series: row.try_get::<i32, _>(5)? != 0,
+                created_ms: row.try_get(6)?,
             };
             found.insert(row.try_get(0)?, known);
         }
@@ -229,7 +261,7 @@ async fn update(conn: &mut Conn, touched: &BTreeMap<TaskKey, Touched<'_>>) -> Re
     let rows: Vec<_> = touched.iter().collect();
     for chunk in rows.chunks(CHUNK) {
         // Both key columns are in the list: with one of them constant PostgreSQL reads the whole invocation.
-        let mut query = QueryBuilder::<Db>::new("WITH r(inv, inst, st, pr, ex, co, sta, fin, ob, db, od) AS (");
+        let mut query = QueryBuilder::<Db>::new("WITH r(inv, inst, st, pr, ex, co, sta, fin, ob, db, od, ge) AS (");
         query.push_values(chunk, |mut row, ((invocation, instance), task)| {
             row.push_bind(*invocation)
                 .push_bind(*instance)
@@ -241,11 +273,12 @@ async fn update(conn: &mut Conn, touched: &BTreeMap<TaskKey, Touched<'_>>) -> Re
                 .push_bind(task.now.finished_ms)
                 .push_bind(task.now.output_bytes)
                 .push_bind(task.now.dropped_bytes)
-                .push_bind(task.now.output_digest.as_ref().map(|digest| &digest.as_bytes()[..]));
+                .push_bind(task.now.output_digest.as_ref().map(|digest| &digest.as_bytes()[..]))
+                .push_bind(task.generation);
         });
         query.push(
             ") UPDATE tasks SET status = r.st, proven = r.pr, exit_code = r.ex, code = r.co, started_ms = r.sta, \
-             finished_ms = r.fin, output_bytes = r.ob, dropped_bytes = r.db, output_digest = r.od FROM r \
+             finished_ms = r.fin, output_bytes = r.ob, dropped_bytes = r.db, output_digest = r.od, generation = r.ge FROM r \
              WHERE tasks.invocation_id = r.inv AND tasks.instance_id = r.inst",
         );
         query.build().persistent(chunk.len() == CHUNK || chunk.len() == 1).execute(&mut *conn).await?;

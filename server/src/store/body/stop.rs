@@ -1,5 +1,7 @@
 //! What ends tasks from this side: stop orders, delivery deadlines, and the pruning of what nobody may accept any more.
 
+use std::collections::BTreeSet;
+
 use orderly_model::task::{ResultCode, TaskStatus};
 use orderly_signing::instance::InstanceId;
 use sqlx::QueryBuilder;
@@ -65,6 +67,14 @@ pub(super) async fn stop(conn: &mut Conn, stop: &NewStop) -> Result<Answer, Stor
     let end = Some((None, stop.now_ms));
     let waiting = shift(conn, stop.invocation, only, EVERY, TaskStatus::Pending, TaskStatus::Cancelled, end).await?;
     let running = shift(conn, stop.invocation, only, EVERY, TaskStatus::Running, TaskStatus::Stopping, None).await?;
+    let scheduled =
+        shift(conn, stop.invocation, only, EVERY, TaskStatus::Scheduled, TaskStatus::Stopping, None).await?;
+    // A series outlives its stop order where its instance is away: asked again, there is a new one.
+    let again = if stop.series {
+        shift(conn, stop.invocation, only, EVERY, TaskStatus::Stopping, TaskStatus::Stopping, None).await?
+    } else {
+        Vec::new()
+    };
     // After the tasks, and locked: nothing is released between this and the commit.
     let rolling = super::rollout::find(conn, stop.invocation, true).await?;
     let cursor = rolling.as_ref().map_or(InstanceKey::MAX, |found| found.cursor);
@@ -81,7 +91,9 @@ pub(super) async fn stop(conn: &mut Conn, stop: &NewStop) -> Result<Answer, Stor
         query.push(" AND kind = ").push_bind(OrderKind::Run.code()).push(")");
         query.build().persistent(false).execute(&mut *conn).await?;
     }
-    let affected: Vec<InstanceKey> = waiting.iter().chain(&running).copied().collect();
+    let affected: BTreeSet<InstanceKey> =
+        waiting.iter().chain(&running).chain(&scheduled).chain(&again).copied().collect();
+    let affected: Vec<InstanceKey> = affected.into_iter().collect();
     if affected.is_empty() {
         return Ok(Answer::Changed(Vec::new()));
     }
@@ -111,6 +123,7 @@ pub(super) async fn stop(conn: &mut Conn, stop: &NewStop) -> Result<Answer, Stor
     let mut deltas = Deltas::default();
     deltas.shift(TaskStatus::Pending, TaskStatus::Cancelled, waiting.len());
     deltas.shift(TaskStatus::Running, TaskStatus::Stopping, running.len());
+    deltas.shift(TaskStatus::Scheduled, TaskStatus::Stopping, scheduled.len());
     let invocation = count_into(conn, stop.invocation, &deltas, stop.now_ms).await?;
     Ok(Answer::Changed(vec![Changed { invocation, tasks: ChangedTasks::Of(affected) }]))
 }

@@ -5,6 +5,7 @@ pub(super) mod commands;
 pub(super) mod people;
 pub(super) mod retention;
 pub(super) mod rollouts;
+pub(super) mod series;
 pub(super) mod tasks;
 
 use std::collections::BTreeMap;
@@ -88,6 +89,7 @@ pub(super) fn invocation(number: u32, targets: &[(InstanceKey, InstanceId)]) -> 
         command: None,
         targets: targets.iter().map(|(key, _)| *key).collect(),
         rollout: None,
+        series: None,
     }
 }
 

@@ -88,6 +88,7 @@ pub(super) async fn counters_agree_with_rows(store: Store) {
                         expires_ms: 9000,
                         now_ms: 3,
                         targets: only.map(|instance| vec![all[instance].clone()]),
+                        series: false,
                     };
                     store.stop(stop).await.unwrap();
                 }

@@ -123,6 +123,7 @@ pub(in crate::store::tests) async fn what_is_held_back_is_cancelled_with_the_rea
         expires_ms: 5000,
         now_ms,
         targets,
+        series: false,
     };
     let third = store.tasks_of(key, &targets[2..3]).await.unwrap().pop().unwrap().instance_uid;
     store.stop(order("one", 500, Some(vec![(targets[2], third)]))).await.unwrap();

@@ -195,6 +195,7 @@ pub(in crate::store::tests) async fn stop(store: Store) {
         expires_ms: 5000,
         now_ms: 500,
         targets,
+        series: false,
     };
     let only = vec![all[0].clone(), all[1].clone(), all[2].clone()];
     let changed = store.stop(order("some", Some(only.clone()))).await.unwrap();

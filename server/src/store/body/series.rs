@@ -1,0 +1,428 @@
+//! Recording what instances observed of series, and reading it. The number of statements does not grow with the batch but per chunk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use orderly_model::task::TaskStatus;
+use orderly_signing::digest::Digest;
+use sqlx::{QueryBuilder, Row as _};
+use tracing::warn;
+
+use super::super::CHUNK;
+use super::record::{Known, TaskKey, Touched};
+use super::task::{code, status};
+use super::{Conn, Db, Reader, Row, digest_or_none, parsed};
+use crate::store::StoreError;
+use crate::store::fact::series::{RunEnd, SeriesFact, Skip, Skips, can_be};
+use crate::store::fact::{Ended, RECEIPT_REFUSED, What};
+use crate::store::row::{InstanceKey, InvocationKey, ResultRow, RunRow, SkipRow};
+
+/// A task and the number of a run.
+type RunKey = (InvocationKey, InstanceKey, i32);
+
+/// A run, as far as facts ask for it.
+#[derive(Debug)]
+struct Run<'a> {
+    status: TaskStatus,
+    digest: Option<Digest>,
+    due_ms: i64,
+    late: Option<&'a str>,
+    started_ms: Option<i64>,
+    end: Option<&'a Ended>,
+    code: Option<&'static str>,
+    finished_ms: Option<i64>,
+    changed: bool,
+}
+
+/// What is stored of the series that a batch is about.
+#[derive(Debug, Default)]
+pub(super) struct Kept<'a> {
+    runs: BTreeMap<RunKey, Run<'a>>,
+    skips: BTreeMap<(TaskKey, String), (Skips, bool)>,
+}
+
+impl<'a> Kept<'a> {
+    /// Reads what the facts about series ask for.
+    pub(super) async fn read(
+        conn: &mut Conn,
+        about: &[(TaskKey, &Known, &'a What)],
+        tasks: &BTreeMap<TaskKey, Touched<'a>>,
+    ) -> Result<Self, StoreError> {
+        let mut kept = Self::default();
+        let (mut runs, mut skips) = (BTreeSet::new(), BTreeSet::new());
+        for (key, _, what) in about.iter().filter(|(_, known, _)| known.series) {
+            let Some(task) = tasks.get(key) else { continue };
+            runs.insert((key.0, key.1, task.generation));
+            match what {
+                What::Series(SeriesFact::RunEnded(run)) => {
+                    let number = i32::try_from(run.end.generation).unwrap_or(i32::MAX);
+                    runs.extend([(key.0, key.1, number), (key.0, key.1, number.saturating_sub(1))]);
+                }
+                What::Series(SeriesFact::Skipped(_)) => drop(skips.insert(*key)),
+                _ => {}
+            }
+        }
+        let runs: Vec<_> = runs.into_iter().collect();
+        for chunk in runs.chunks(CHUNK) {
+            let mut query = QueryBuilder::<Db>::new("WITH r(inv, inst, gen) AS (");
+            query.push_values(chunk, |mut row, (invocation, instance, generation)| {
+                row.push_bind(*invocation).push_bind(*instance).push_bind(*generation);
+            });
+            query.push(
+                ") SELECT u.invocation_id, u.instance_id, u.generation, u.status, u.receipt_digest, u.due_ms, u.started_ms \
+                 FROM r JOIN runs u ON u.invocation_id = r.inv AND u.instance_id = r.inst AND u.generation = r.gen",
+            );
+            let persistent = chunk.len() == CHUNK || chunk.len() == 1;
+            for row in query.build().persistent(persistent).fetch_all(&mut *conn).await? {
+                let run = Run {
+                    status: status(row.try_get(3)?)?,
+                    digest: digest_or_none(row.try_get(4)?)?,
+                    due_ms: row.try_get(5)?,
+                    late: None,
+                    started_ms: row.try_get(6)?,
+                    end: None,
+                    code: None,
+                    finished_ms: None,
+                    changed: false,
+                };
+                kept.runs.insert((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?), run);
+            }
+        }
+        let skips: Vec<_> = skips.into_iter().collect();
+        for chunk in skips.chunks(CHUNK) {
+            let mut query = QueryBuilder::<Db>::new("WITH r(inv, inst) AS (");
+            query.push_values(chunk, |mut row, (invocation, instance)| {
+                row.push_bind(*invocation).push_bind(*instance);
+            });
+            query.push(
+                ") SELECT s.invocation_id, s.instance_id, s.reason, s.first_ms, s.last_ms, s.skipped, s.counted_all, s.told_ms, \
+                 s.newest_first_ms, s.newest_skipped FROM r \
+                 JOIN skips s ON s.invocation_id = r.inv AND s.instance_id = r.inst",
+            );
+            let persistent = chunk.len() == CHUNK || chunk.len() == 1;
+            for row in query.build().persistent(persistent).fetch_all(&mut *conn).await? {
+                let reason: String = row.try_get(2)?;
+                let all = Skip {
+                    reason: reason.clone(),
+                    first_ms: row.try_get(3)?,
+                    last_ms: row.try_get(4)?,
+                    count: row.try_get(5)?,
+                    exact: row.try_get::<i32, _>(6)? != 0,
+                    told_ms: row.try_get(7)?,
+                };
+                let skips = Skips { all, newest_first_ms: row.try_get(8)?, newest_count: row.try_get(9)? };
+                kept.skips.insert(((row.try_get(0)?, row.try_get(1)?), reason), (skips, false));
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Takes in a fact about a series.
+    pub(super) fn apply(&mut self, key: TaskKey, task: &mut Touched<'a>, known: &Known, what: &'a What) {
+        if task.now.proven {
+            return;
+        }
+        let refused = |reason| {
+            warn!(instance.id = %task.instance_uid, invocation.id = known.uid, reason, "a report of a series was refused");
+        };
+        let after = match what {
+            What::Accepted => task.now.armed(),
+            What::Stopping => task.now.after(what),
+            // Only an order that was never taken ends without a run.
+            What::Ended(end) if task.taken() || !end.is_of(&known.uid, 1) => {
+                refused("a receipt without a run, of a series that was taken");
+                None
+            }
+            What::Ended(end) => {
+                let after = task.now.after(what);
+                task.ended = after.is_some().then_some(&**end);
+                after
+            }
+            What::Unproven { at_ms } if task.taken() => {
+                let number = task.generation;
+                self.unproven(key, task, number, *at_ms)
+            }
+            What::Unproven { .. } => task.now.after(what),
+            What::Series(SeriesFact::Began { generation, received_ms, .. })
+                if !can_be(*generation, known.created_ms, *received_ms) =>
+            {
+                refused("a run of a number that cannot be");
+                None
+            }
+            What::Series(SeriesFact::Began { generation, due_ms, late, at_ms, .. }) => {
+                let news = *generation > task.generation && !self.runs.contains_key(&(key.0, key.1, *generation));
+                let after = task.now.run_began(*at_ms).filter(|_| news);
+                if after.is_some() {
+                    task.generation = *generation;
+                    let run = Run { late: late.as_deref(), started_ms: Some(*at_ms), ..Run::due(*due_ms) };
+                    self.runs.insert((key.0, key.1, *generation), run);
+                }
+                after
+            }
+            What::Series(SeriesFact::RunEnded(run)) => self.run_ended(key, task, known, run),
+            What::Series(SeriesFact::Skipped(skip)) => {
+                let entry = self.skips.remove(&(key, skip.reason.clone()));
+                let skips = match &entry {
+                    Some((skips, _)) => skips.clone().with(skip.clone()),
+                    None => Skips::new(skip.clone()),
+                };
+                self.skips.insert((key, skip.reason.clone()), (skips, true));
+                None
+            }
+            What::Series(SeriesFact::Over { end, at_ms }) => {
+                let last = self.runs.get(&(key.0, key.1, task.generation)).map(|run| run.status);
+                task.now.over(*end, last, *at_ms)
+            }
+        };
+        if let Some(after) = after {
+            task.now = after;
+            task.changed = true;
+        }
+    }
+
+    fn run_ended(
+        &mut self,
+        key: TaskKey,
+        task: &mut Touched<'a>,
+        known: &Known,
+        run: &'a RunEnd,
+    ) -> Option<crate::store::fact::TaskNow> {
+        let number = i32::try_from(run.end.generation).unwrap_or(i32::MAX);
+        let there = self.runs.get(&(key.0, key.1, number));
+        // Told again, or of the past.
+        if there.map_or(number < task.generation, |there| there.status.is_final()) {
+            return None;
+        }
+        let before = self.runs.get(&(key.0, key.1, number.saturating_sub(1))).and_then(|before| before.digest);
+        let wrong = if !can_be(number, known.created_ms, run.end.received_ms) {
+            Some("a run of a number that cannot be")
+        } else if !run.end.is_of(&known.uid, number) {
+            Some("a receipt of another series")
+        } else if before.is_some() && before != run.previous {
+            Some("a receipt that does not follow that of the run before")
+        } else {
+            None
+        };
+        if let Some(reason) = wrong {
+            warn!(instance.id = %task.instance_uid, invocation.id = known.uid, run = number, reason, "a report of a series was refused");
+            // The end is believed of the run that is under way, what it says is not.
+            let under_way = there.is_some();
+            return under_way.then(|| self.unproven(key, task, number, run.end.received_ms)).flatten();
+        }
+        let after = task.now.run_ended(&run.end)?;
+        let late = there.and_then(|there| there.late);
+        let ended = Run {
+            status: run.end.status,
+            digest: Some(run.digest),
+            late,
+            started_ms: run.end.started_ms,
+            end: Some(&run.end),
+            finished_ms: Some(run.end.finished_ms),
+            ..Run::due(run.due_ms)
+        };
+        self.runs.insert((key.0, key.1, number), ended);
+        task.generation = number;
+        Some(after)
+    }
+
+    /// The run under way ended, and nothing proves how.
+    fn unproven(
+        &mut self,
+        key: TaskKey,
+        task: &Touched<'a>,
+        number: i32,
+        at_ms: i64,
+    ) -> Option<crate::store::fact::TaskNow> {
+        let run = self.runs.get_mut(&(key.0, key.1, number)).filter(|run| !run.status.is_final())?;
+        let after = task.now.run_unproven()?;
+        (run.status, run.code, run.finished_ms, run.changed) =
+            (TaskStatus::Error, Some(RECEIPT_REFUSED), Some(at_ms), true);
+        Some(after)
+    }
+
+    /// Stores what has changed.
+    pub(super) async fn write(self, conn: &mut Conn) -> Result<(), StoreError> {
+        let runs: Vec<_> = self.runs.iter().filter(|(_, run)| run.changed).collect();
+        for chunk in runs.chunks(CHUNK) {
+            let mut query = QueryBuilder::<Db>::new(
+                "INSERT INTO runs (invocation_id, instance_id, generation, status, due_ms, late, exit_code, code, reason, \
+                 check_code, started_ms, finished_ms, output_bytes, dropped_bytes, receipt_digest, receipt, output, report) ",
+            );
+            query.push_values(chunk, |mut row, ((invocation, instance, generation), run)| {
+                let end = run.end;
+                row.push_bind(*invocation)
+                    .push_bind(*instance)
+                    .push_bind(*generation)
+                    .push_bind(code(run.status))
+                    .push_bind(run.due_ms)
+                    .push_bind(run.late)
+                    .push_bind(end.and_then(|end| end.exit_code))
+                    .push_bind(end.and_then(|end| end.code.as_deref()).or(run.code))
+                    .push_bind(end.and_then(|end| end.reason.as_deref()))
+                    .push_bind(end.and_then(|end| end.check.as_deref()))
+                    .push_bind(run.started_ms)
+                    .push_bind(run.finished_ms)
+                    .push_bind(end.map_or(0, |end| end.output_bytes))
+                    .push_bind(end.map_or(0, |end| end.dropped_bytes))
+                    .push_bind(run.digest.as_ref().map(|digest| &digest.as_bytes()[..]))
+                    .push_bind(end.map(|end| &end.receipt[..]))
+                    .push_bind(end.map(|end| &end.output[..]))
+                    .push_bind(end.and_then(|end| end.report.as_deref()));
+            });
+            // A run goes in where it begins, and once more where it ends.
+            query.push(
+                " ON CONFLICT (invocation_id, instance_id, generation) DO UPDATE SET status = excluded.status, \
+                 due_ms = excluded.due_ms, late = COALESCE(runs.late, excluded.late), exit_code = excluded.exit_code, \
+                 code = excluded.code, reason = excluded.reason, check_code = excluded.check_code, \
+                 started_ms = excluded.started_ms, finished_ms = excluded.finished_ms, output_bytes = excluded.output_bytes, \
+                 dropped_bytes = excluded.dropped_bytes, receipt_digest = excluded.receipt_digest, \
+                 receipt = excluded.receipt, output = excluded.output, report = excluded.report",
+            );
+            query.build().persistent(chunk.len() == CHUNK || chunk.len() == 1).execute(&mut *conn).await?;
+        }
+        let skips: Vec<_> = self.skips.iter().filter(|(_, (_, changed))| *changed).collect();
+        for chunk in skips.chunks(CHUNK) {
+            let mut query = QueryBuilder::<Db>::new(
+                "INSERT INTO skips (invocation_id, instance_id, reason, first_ms, last_ms, skipped, counted_all, told_ms, \
+                 newest_first_ms, newest_skipped) ",
+            );
+            query.push_values(chunk, |mut row, (((invocation, instance), reason), (skips, _))| {
+                row.push_bind(*invocation)
+                    .push_bind(*instance)
+                    .push_bind(reason.as_str())
+                    .push_bind(skips.all.first_ms)
+                    .push_bind(skips.all.last_ms)
+                    .push_bind(skips.all.count)
+                    .push_bind(i32::from(skips.all.exact))
+                    .push_bind(skips.all.told_ms)
+                    .push_bind(skips.newest_first_ms)
+                    .push_bind(skips.newest_count);
+            });
+            query.push(
+                " ON CONFLICT (invocation_id, instance_id, reason) DO UPDATE SET first_ms = excluded.first_ms, \
+                 last_ms = excluded.last_ms, skipped = excluded.skipped, counted_all = excluded.counted_all, \
+                 told_ms = excluded.told_ms, newest_first_ms = excluded.newest_first_ms, \
+                 newest_skipped = excluded.newest_skipped",
+            );
+            query.build().persistent(chunk.len() == CHUNK || chunk.len() == 1).execute(&mut *conn).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    /// One that has begun.
+    fn due(due_ms: i64) -> Self {
+        Self {
+            status: TaskStatus::Running,
+            digest: None,
+            due_ms,
+            late: None,
+            started_ms: None,
+            end: None,
+            code: None,
+            finished_ms: None,
+            changed: true,
+        }
+    }
+}
+
+const RUN: &str = "SELECT u.id, i.uid, i.name, u.generation, u.status, u.due_ms, u.late, u.exit_code, u.code, u.reason, \
+     u.check_code, u.started_ms, u.finished_ms, u.output_bytes, u.dropped_bytes";
+
+fn run(row: &Row) -> Result<RunRow, StoreError> {
+    Ok(RunRow {
+        key: row.try_get(0)?,
+        instance_uid: parsed("instances", row.try_get(1)?)?,
+        instance_name: row.try_get(2)?,
+        generation: row.try_get(3)?,
+        status: status(row.try_get(4)?)?,
+        due_ms: row.try_get(5)?,
+        late: row.try_get(6)?,
+        exit_code: row.try_get(7)?,
+        code: row.try_get(8)?,
+        reason: row.try_get(9)?,
+        check: row.try_get(10)?,
+        started_ms: row.try_get(11)?,
+        finished_ms: row.try_get(12)?,
+        output_bytes: row.try_get(13)?,
+        dropped_bytes: row.try_get(14)?,
+    })
+}
+
+impl Reader {
+    /// A page of runs, the newest first: of an invocation by key, of one instance by number.
+    pub(in crate::store) async fn runs(
+        &self,
+        invocation: InvocationKey,
+        instance: Option<InstanceKey>,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<RunRow>, StoreError> {
+        let mut query = QueryBuilder::<Db>::new(RUN);
+        query.push(" FROM runs u JOIN instances i ON i.id = u.instance_id WHERE u.invocation_id = ");
+        query.push_bind(invocation);
+        let column = if let Some(instance) = instance {
+            query.push(" AND u.instance_id = ").push_bind(instance);
+            "u.generation"
+        } else {
+            "u.id"
+        };
+        query.push(" AND ").push(column).push(" < ").push_bind(before);
+        query.push(" ORDER BY ").push(column).push(" DESC LIMIT ").push_bind(limit);
+        let rows = query.build().fetch_all(&self.pool).await?;
+        rows.iter().map(run).collect()
+    }
+
+    /// One run, with what is long about it where it has ended with a receipt.
+    pub(in crate::store) async fn run(
+        &self,
+        invocation: InvocationKey,
+        instance: InstanceKey,
+        generation: i32,
+    ) -> Result<Option<(RunRow, Option<ResultRow>)>, StoreError> {
+        let mut query = QueryBuilder::<Db>::new(RUN);
+        query.push(", u.receipt, u.output, u.report FROM runs u JOIN instances i ON i.id = u.instance_id");
+        query.push(" WHERE u.invocation_id = ").push_bind(invocation);
+        query.push(" AND u.instance_id = ").push_bind(instance).push(" AND u.generation = ").push_bind(generation);
+        let Some(row) = query.build().fetch_optional(&self.pool).await? else { return Ok(None) };
+        let (receipt, output): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.try_get(15)?, row.try_get(16)?);
+        let report = row.try_get(17)?;
+        let result = receipt.zip(output).map(|(receipt, output)| ResultRow { receipt, output, report });
+        Ok(Some((run(&row)?, result)))
+    }
+
+    /// What was left out of a series, of the instances above `after`: all reasons of an instance are on one page.
+    pub(in crate::store) async fn skips(
+        &self,
+        invocation: InvocationKey,
+        after: InstanceKey,
+        limit: i64,
+    ) -> Result<Vec<SkipRow>, StoreError> {
+        let rows = sqlx::query::<Db>(
+            "SELECT s.instance_id, i.uid, i.name, s.reason, s.first_ms, s.last_ms, s.skipped, s.counted_all, s.told_ms \
+             FROM skips s JOIN instances i ON i.id = s.instance_id WHERE s.invocation_id = $1 AND s.instance_id IN \
+             (SELECT DISTINCT instance_id FROM skips WHERE invocation_id = $1 AND instance_id > $2 \
+             ORDER BY instance_id LIMIT $3) ORDER BY s.instance_id, s.reason",
+        )
+        .bind(invocation)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(SkipRow {
+                    instance: row.try_get(0)?,
+                    instance_uid: parsed("instances", row.try_get(1)?)?,
+                    instance_name: row.try_get(2)?,
+                    reason: row.try_get(3)?,
+                    first_ms: row.try_get(4)?,
+                    last_ms: row.try_get(5)?,
+                    count: row.try_get(6)?,
+                    exact: row.try_get::<i32, _>(7)? != 0,
+                    told_ms: row.try_get(8)?,
+                })
+            })
+            .collect()
+    }
+}
