@@ -14,6 +14,7 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::artifacts::Artifacts;
+use crate::artifacts::kept::KeptContent;
 use crate::clock::{effective_ms, floor_after_keyring, local_ms};
 use crate::config::{self, Config, ConfigError};
 use crate::desk::{Deps, Desk, LIVE_QUEUE};
@@ -79,6 +80,7 @@ pub(crate) async fn run(data: &Path, config: Option<&Path>) -> Result<(), RunErr
     let trees = Trees::probe(identity.id().as_str(), &program).map_err(RunError::Trees)?;
     trees.sweep();
     let artifacts = Artifacts::open(&directory, Rc::clone(&identity)).map_err(RunError::Directory)?;
+    let kept = KeptContent::open(&directory).map_err(RunError::Directory)?;
     let transfer = Transfer::new(Rc::clone(&identity));
     let notes = Notes::open(&directory).map_err(RunError::Directory)?;
     let facts = facts::gather(&trees);
@@ -87,7 +89,7 @@ pub(crate) async fn run(data: &Path, config: Option<&Path>) -> Result<(), RunErr
         trees = ?trees.kind(), keyring.revision = keyring.revision, "starting"
     );
     let deps =
-        Deps { identity, config, directory, artifacts, transfer, notes, trees, facts, journal, keyring, program };
+        Deps { identity, config, directory, artifacts, kept, transfer, notes, trees, facts, journal, keyring, program };
     LocalSet::new().run_until(serve(deps)).await
 }
 

@@ -19,7 +19,6 @@ use crate::identity::Identity;
 use crate::transport::request::{RequestError, patience, send};
 use crate::transport::{ConnectError, connect};
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the desk keeps no series yet"))]
 pub(crate) mod kept;
 
 /// Components that are kept: the oldest beyond it are removed.

@@ -10,7 +10,6 @@ use orderly_signing::Verified;
 use orderly_signing::keyring::Keyring;
 use orderly_signing::order::Order;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the desk keeps no series yet"))]
 pub(crate) mod zone;
 
 /// What this machine's clock says, in Unix milliseconds.

@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::artifacts::Artifacts;
+use crate::artifacts::kept::KeptContent;
+use crate::clock::zone::Zones;
 use crate::clock::{effective_ms, floor_after_keyring, local_ms};
 use crate::config::Config;
 use crate::directory::Directory;
@@ -38,6 +40,7 @@ mod code;
 mod intake;
 mod receipts;
 mod recovery;
+mod series;
 mod work;
 
 /// Frames of live output that wait for the link; more are dropped.
@@ -53,6 +56,8 @@ pub(crate) struct Deps {
     pub directory: Directory,
     /// Content and components.
     pub artifacts: Artifacts,
+    /// The content of series.
+    pub kept: KeptContent,
     /// The way for files.
     pub transfer: Transfer,
     /// The notes of staged files.
@@ -75,6 +80,8 @@ pub(crate) struct Desk {
     config: Config,
     directory: Directory,
     artifacts: Artifacts,
+    kept: KeptContent,
+    zones: Zones,
     transfer: Transfer,
     notes: Notes,
     trees: Trees,
@@ -82,6 +89,8 @@ pub(crate) struct Desk {
     program: PathBuf,
     state: RefCell<State>,
     outbox: Notify,
+    /// Something has changed when a series is to be looked at.
+    wake: Notify,
     rewind: Cell<Option<u64>>,
     live: mpsc::Sender<ToServer>,
     /// One permit per task that may run at the same time.
@@ -100,6 +109,8 @@ struct State {
     journal: Journal,
     keyring: Rc<Verified<Keyring>>,
     active: HashMap<Digest, Active>,
+    /// The series that are followed, by their invocations.
+    series: HashMap<String, series::Live>,
 }
 
 /// A task at hand.
@@ -129,6 +140,8 @@ impl Desk {
             config: deps.config,
             directory: deps.directory,
             artifacts: deps.artifacts,
+            kept: deps.kept,
+            zones: Zones::of_system(),
             transfer: deps.transfer,
             notes: deps.notes,
             trees: deps.trees,
@@ -138,8 +151,10 @@ impl Desk {
                 journal: deps.journal,
                 keyring: Rc::new(deps.keyring),
                 active: HashMap::new(),
+                series: HashMap::new(),
             }),
             outbox: Notify::new(),
+            wake: Notify::new(),
             rewind: Cell::new(None),
             live,
             slots,
@@ -201,6 +216,8 @@ impl Desk {
         if let Err(error) = self.state.borrow_mut().journal.acknowledge(seq, local_ms()) {
             tracing::warn!(error = %crate::exec::chain(&error), "an acknowledgement is not recorded, its reports will be sent again");
         }
+        // What was left out of series may wait for this.
+        self.wake.notify_one();
     }
 
     /// A keyring that the server says is newer. It is put in force only if the pinned root keys signed it and its

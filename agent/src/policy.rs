@@ -38,7 +38,7 @@ use crate::exec::{chain, collect, trial, values};
 use crate::journal::Journal;
 
 mod container;
-mod series;
+pub(crate) mod series;
 
 /// An order is not followed.
 #[derive(Debug)]
@@ -130,8 +130,9 @@ impl Gate<'_> {
     /// `payload`, with what it is.
     pub(crate) fn carried_out(order: &Order) -> Result<(), Refused> {
         let beyond = match &order.action {
-            _ if matches!(order.repeat, Repeat::Series(_)) => Some("another time than at once"),
-            _ if !order.repeat.is_once() && !matches!(order.action, Action::Script(_) | Action::Plugin { .. }) => {
+            Action::Script(_) => None,
+            _ if matches!(order.repeat, Repeat::Series(_)) => Some("a series of anything but a script"),
+            _ if !order.repeat.is_once() && !matches!(order.action, Action::Plugin { .. }) => {
                 Some("a trial of moving files")
             }
             _ => None,

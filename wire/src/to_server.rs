@@ -75,7 +75,7 @@ pub struct Report {
 ///   while a run is under way, and `SeriesEnded` last. Nothing of the invocation comes behind that.
 /// - with the number of a run: `Began` and `Finished`. A run that was refused when its turn came, or that nobody can tell
 ///   about after a crash, has no `Began`. Its receipt has the `series` part, and is of the order that was the newest when the
-///   run was given out. The numbers of `Finished` go up by one without a gap.
+///   run began. The numbers of `Finished` go up by one without a gap.
 ///
 /// Only `Finished` proves anything: the rest is the word of whoever holds the link.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -16,6 +16,7 @@ use orderly_wire::to_server::{Report, ReportEvent};
 use tokio_util::sync::CancellationToken;
 
 use super::claims::Claims;
+use super::series::series_again;
 use super::work::{Job, Task};
 use super::{Active, Desk, Phase, State};
 use crate::clock::{effective_ms, floor_after_order, local_ms};
@@ -39,7 +40,7 @@ const CHECKING_MAX: usize = 64;
 const PAE_HEAD: &[u8] = b"DSSEv1 ";
 
 /// Room in the journal that is always set aside for refusals and stops.
-const HEADROOM_BYTES: u64 = 32 * 1024;
+pub(super) const HEADROOM_BYTES: u64 = 32 * 1024;
 
 impl Desk {
     /// Checks an offer, and accepts it, refuses it or does what its stop says.
@@ -63,11 +64,17 @@ impl Desk {
         };
         if let Action::Stop { order: target, invocation } = &order.action {
             self.state.borrow_mut().active.remove(&claims.digest);
-            return self.stop(&order, *target, invocation);
+            if !self.stop_series(&order, *target, invocation) {
+                self.stop(&order, *target, invocation);
+            }
+            return;
         }
         if self.crowded(false) {
             self.state.borrow_mut().active.remove(&claims.digest);
             return;
+        }
+        if matches!(order.repeat, Repeat::Series(_)) {
+            return self.intake_series(&claims, &order, &offer, &stop).await;
         }
         let live = offer.live;
         let admitted = tokio::select! {
@@ -91,6 +98,15 @@ impl Desk {
         if let Some(seq) = state.journal.first_report_about(order) {
             drop(state);
             self.tell_again(seq);
+            return true;
+        }
+        if let Some(told) = series_again(&state.journal, order) {
+            let recorded = state.journal.append(&[told]);
+            drop(state);
+            if let Err(error) = recorded {
+                tracing::warn!(%order, error = %chain(&error), "the state of a known series cannot be told again");
+            }
+            self.outbox.notify_one();
             return true;
         }
         let again = match known {
@@ -131,7 +147,7 @@ impl Desk {
     }
 
     /// Checks 1 to 5.
-    fn verified(&self, offer: &Offer) -> Result<Verified<Order>, Refused> {
+    pub(super) fn verified(&self, offer: &Offer) -> Result<Verified<Order>, Refused> {
         let state = self.state.borrow();
         let gate = self.gate(&state);
         let order = gate.order(&offer.order, &offer.proof)?;
@@ -196,7 +212,7 @@ impl Desk {
         }
     }
 
-    async fn fetched(&self, digest: Digest, bytes: u64) -> Result<Vec<u8>, Refused> {
+    pub(super) async fn fetched(&self, digest: Digest, bytes: u64) -> Result<Vec<u8>, Refused> {
         let _one = self.fetching.acquire().await;
         self.artifacts.fetch(digest, bytes).await.map_err(|error| Refused::because(Check::Content, chain(&error)))
     }
@@ -228,7 +244,7 @@ impl Desk {
         }
         let now_ms = local_ms();
         let trial = order.repeat == Repeat::DryRun;
-        let task = Task { order: digest, invocation: order.invocation.clone(), job, trial, live, stop };
+        let task = Task { order: digest, invocation: order.invocation.clone(), run: None, job, trial, live, stop };
         let (room, held) = (task.job.room(), task.job.held());
         let mut records = vec![journal::record::seen(
             digest,
@@ -297,7 +313,7 @@ impl Desk {
     }
 
     /// Answers with a refusal. Where the disk is full the answer is at least sent.
-    fn refuse(&self, claims: &Claims, order: Option<&Verified<Order>>, refused: &Refused) {
+    pub(super) fn refuse(&self, claims: &Claims, order: Option<&Verified<Order>>, refused: &Refused) {
         let check = refused.check.map_or("none", Check::code);
         tracing::warn!(order = %claims.digest, check, reason = %refused.reason, "refused");
         let finished = self.refusal(claims.digest, claims.invocation.as_deref(), refused);
@@ -309,7 +325,7 @@ impl Desk {
     }
 
     /// Ends an order that was never accepted.
-    fn end_unaccepted(
+    pub(super) fn end_unaccepted(
         &self,
         digest: Digest,
         order: Option<&Verified<Order>>,
@@ -386,7 +402,7 @@ pub(super) fn report(journal: &Journal, order: Digest, invocation: Option<String
     Record::Report(Box::new(Report { seq: journal.next_seq(), order, invocation, generation: 1, event }))
 }
 
-fn raised(state: &State, order: &Verified<Order>) -> Option<Record> {
+pub(super) fn raised(state: &State, order: &Verified<Order>) -> Option<Record> {
     let floor = floor_after_order(state.journal.floor_ms(), order, &state.keyring, local_ms());
     (floor > state.journal.floor_ms()).then(|| journal::record::floor(floor))
 }

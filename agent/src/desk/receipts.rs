@@ -6,7 +6,7 @@
 use orderly_host::output::{Kept, Segment};
 use orderly_model::task::TaskStatus;
 use orderly_signing::digest::Digest;
-use orderly_signing::receipt::{OutputDigest, Receipt, clip_reason};
+use orderly_signing::receipt::{OutputDigest, Receipt, SeriesRun, clip_reason};
 use orderly_signing::sign::sign_receipt;
 use orderly_wire::to_server::{self, Finished, KeptOutput, UNREADABLE};
 
@@ -20,6 +20,18 @@ use crate::policy::Refused;
 impl Desk {
     /// The receipt for the end of a task.
     pub(super) fn finished(&self, order: Digest, invocation: &str, outcome: Outcome) -> Finished {
+        self.finished_run(order, invocation, 1, None, outcome)
+    }
+
+    /// The receipt for the end of a run: of a series, where that is said.
+    pub(super) fn finished_run(
+        &self,
+        order: Digest,
+        invocation: &str,
+        generation: u32,
+        series: Option<SeriesRun>,
+        outcome: Outcome,
+    ) -> Finished {
         let report_json = outcome.report.as_ref().map(orderly_model::report::Report::to_json);
         let receipt = Receipt {
             status: outcome.status.as_str().to_owned(),
@@ -31,6 +43,8 @@ impl Desk {
             report: report_json.as_deref().map(Digest::of),
             started_ms: outcome.started_ms,
             used: outcome.used,
+            generation,
+            series,
             ..self.blank(order, invocation)
         };
         Finished {

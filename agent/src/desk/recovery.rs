@@ -41,13 +41,15 @@ impl Desk {
                 }
             });
         }
+        self.restore_series().await;
+        self.tasks.spawn_local(Rc::clone(self).keep_series());
         // Only now: what was still running of them had its script in there.
         crate::exec::handed::sweep(&self.named_scripts());
     }
 }
 
 /// Ends a tree; says whether anything of it was alive.
-async fn end(identity: &orderly_host::platform::TreeIdentity) -> Result<bool, String> {
+pub(super) async fn end(identity: &orderly_host::platform::TreeIdentity) -> Result<bool, String> {
     let tree = Tree::reopen(identity).map_err(|error| chain(&error))?;
     let alive = !tree.is_empty().map_err(|error| chain(&error))?;
     tree.terminate(Duration::ZERO).await.map_err(|error| chain(&error))?;

@@ -25,6 +25,7 @@ use crate::exec::plugin::{AdmittedPlugin, Plugin};
 use crate::exec::script::Script;
 use crate::exec::{Outcome, chain, collect, container, effect, file, handed, plugin, script, trial};
 use crate::journal;
+use crate::journal::record::{Began, Record};
 use crate::policy::AdmittedMove;
 
 /// Bytes of an end in the journal besides output and report.
@@ -88,6 +89,8 @@ fn output_room(bytes: u32) -> u64 {
 pub(super) struct Task {
     pub order: Digest,
     pub invocation: String,
+    /// Its number, where it is a run of a series.
+    pub run: Option<u32>,
     pub job: Job,
     /// Whether it is told instead of done.
     pub trial: bool,
@@ -98,7 +101,8 @@ pub(super) struct Task {
 impl Task {
     /// The name of its process tree: known before there is one, so that it is found after a crash at any moment.
     pub(crate) fn tree_name(&self) -> String {
-        format!("{}-{}", self.invocation, self.order.hex().get(..16).unwrap_or_default())
+        let number = self.run.map(|run| format!("-{run}")).unwrap_or_default();
+        format!("{}-{}{number}", self.invocation, self.order.hex().get(..16).unwrap_or_default())
     }
 }
 
@@ -120,16 +124,7 @@ impl Desk {
             None => interrupted("the agent was stopped before the task's turn; it has not run"),
         };
         let effect = self.effect(&task, &outcome);
-        let outcome = match effect {
-            Some((effect, _)) => Outcome {
-                reason: Some(format!(
-                    "its exit code asks that the instance is {}; the agent tries that after this is recorded",
-                    effect.as_str()
-                )),
-                ..outcome
-            },
-            None => outcome,
-        };
+        let outcome = told_effect(outcome, effect.as_ref().map(|(effect, _)| *effect));
         let safe = self.conclude(task.order, &task.invocation, outcome).await;
         if let Some(noted) = noted {
             noted.settle(safe);
@@ -144,7 +139,7 @@ impl Desk {
     }
 
     /// What the exit code does to the instance, where order and owner let it, and by which program.
-    fn effect(&self, task: &Task, outcome: &Outcome) -> Option<(Effect, &[String])> {
+    pub(super) fn effect(&self, task: &Task, outcome: &Outcome) -> Option<(Effect, &[String])> {
         let Job::Script(script) = &task.job else { return None };
         let asked = script.action.exit_effects && outcome.status == TaskStatus::Failed;
         let effect = Effect::of(self.facts.system, outcome.exit_code.filter(|_| asked)?)?;
@@ -152,7 +147,7 @@ impl Desk {
     }
 
     /// Does it; the note of a file that is moved is left in `noted`, to be kept until the end is recorded.
-    async fn run(self: &Rc<Self>, task: &Task, noted: &mut Option<Noted>) -> Outcome {
+    pub(super) async fn run(self: &Rc<Self>, task: &Task, noted: &mut Option<Noted>) -> Outcome {
         if task.trial {
             return match &task.job {
                 Job::Script(script) => match &script.action.container {
@@ -175,7 +170,7 @@ impl Desk {
             && let Some(container) = &script.action.container
         {
             // Its tree is made in the container's cgroup, once there is something in it.
-            let started = |tree: &orderly_host::platform::Tree| self.note_tree(task.order, tree);
+            let started = |tree: &orderly_host::platform::Tree| self.note_tree(task, tree);
             let (containers, name) = (&self.config.containers, task.tree_name());
             let halt_of = script::Halt { stop: &halt, grace: self.config.grace };
             let running = container::run(script, container, containers, &name, &halt_of, &mut live, started);
@@ -191,7 +186,7 @@ impl Desk {
             match &task.job {
                 Job::Move(_) => interrupted("it has no process"),
                 Job::Script(script) => {
-                    let started = |tree: &orderly_host::platform::Tree| self.remember_tree(task.order, tree);
+                    let started = |tree: &orderly_host::platform::Tree| self.remember_tree(task, tree);
                     let halt = script::Halt { stop: &halt, grace: self.config.grace };
                     let place = self.named_scripts();
                     script::run(script, tree, &place, &halt, &mut live, started).await
@@ -262,18 +257,23 @@ impl Desk {
 
     /// Where the tree could not be named beforehand it is written down now. It needs no sync: such a tree ends when
     /// this process does, and a machine that loses this record has lost the tree too.
-    fn remember_tree(&self, order: Digest, tree: &orderly_host::platform::Tree) {
+    fn remember_tree(&self, task: &Task, tree: &orderly_host::platform::Tree) {
         if self.trees.planned("x", &Quota::default()).is_some() {
             return;
         }
-        self.note_tree(order, tree);
+        self.note_tree(task, tree);
     }
 
     /// Writes down where a task's tree is.
-    fn note_tree(&self, order: Digest, tree: &orderly_host::platform::Tree) {
-        let record = journal::record::tree(order, tree.identity());
+    fn note_tree(&self, task: &Task, tree: &orderly_host::platform::Tree) {
+        let record = match task.run {
+            None => journal::record::tree(task.order, tree.identity()),
+            Some(number) => {
+                Record::Began(Began { invocation: task.invocation.clone(), number, tree: Some(tree.identity()) })
+            }
+        };
         if let Err(error) = self.state.borrow_mut().journal.note(&record) {
-            tracing::warn!(%order, error = %chain(&error), "a task's process tree is not recorded");
+            tracing::warn!(order = %task.order, error = %chain(&error), "a task's process tree is not recorded");
         }
     }
 
@@ -309,6 +309,15 @@ impl Desk {
         self.outbox.notify_one();
         safe
     }
+}
+
+/// Says what an exit code asks for, before it is done.
+pub(super) fn told_effect(outcome: Outcome, effect: Option<Effect>) -> Outcome {
+    let Some(effect) = effect else { return outcome };
+    let asked = effect.as_str();
+    let reason =
+        format!("its exit code asks that the instance is {asked}; the agent tries that after this is recorded");
+    Outcome { reason: Some(reason), ..outcome }
 }
 
 #[cfg(test)]

@@ -130,6 +130,8 @@ impl Writer<'_> {
                     state: kept.state.clone(),
                     previous: kept.previous,
                     ended_ms: kept.ended_ms,
+                    end: kept.end,
+                    untold: kept.untold.clone(),
                 })),
             ];
             let invocation = invocation.clone();

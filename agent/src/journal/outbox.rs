@@ -60,6 +60,11 @@ impl Journal {
         self.index.outbox.len() + self.unrecorded.len()
     }
 
+    /// Whether a report up to this one is not acknowledged.
+    pub(crate) fn waits_for(&self, seq: u64) -> bool {
+        self.index.outbox.first_key_value().is_some_and(|(first, _)| *first <= seq)
+    }
+
     /// The first report behind `after` that is not acknowledged.
     ///
     /// # Errors

@@ -3,12 +3,14 @@
 //! Owns the JSON of an entry. It never writes a file. An unknown field is refused: a journal of a newer agent is not
 //! guessed at.
 
+use std::collections::BTreeMap;
+
 use orderly_host::platform::TreeIdentity;
 use orderly_model::schedule;
 use orderly_signing::digest::Digest;
 use orderly_signing::merkle::TargetProof;
 use orderly_wire::to_agent::PluginDocuments;
-use orderly_wire::to_server::Report;
+use orderly_wire::to_server::{EndOfSeries, Report, Skipped};
 use serde::{Deserialize, Serialize};
 
 /// The version of the journal that this agent writes.
@@ -183,6 +185,9 @@ pub(crate) struct Armed {
     /// What a plugin is vouched for by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<PluginDocuments>,
+    /// What the server said of the instance, for scripts that have parameters: as with an order that runs once nobody signs it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub built_ins: BTreeMap<String, String>,
     /// When the series was accepted for the first time, by the clock that is never behind the floor.
     pub at_ms: i64,
     /// Until when, at the latest, any order of the series so far could have been accepted.
@@ -205,6 +210,12 @@ pub(crate) struct Advanced {
     /// When its end was told; nothing comes after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<i64>,
+    /// How it came to that end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<EndOfSeries>,
+    /// What was left out and is told once the server has acknowledged what was told before: one for each reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<Skipped>,
 }
 
 /// The start of a run.

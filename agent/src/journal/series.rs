@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use orderly_host::platform::TreeIdentity;
 use orderly_model::schedule;
 use orderly_signing::digest::Digest;
+use orderly_wire::to_server::{EndOfSeries, Skipped};
 
 use super::index::At;
 use super::record::{Advanced, Armed, Record};
@@ -29,6 +30,10 @@ pub(crate) struct Kept {
     pub began: Option<(u32, Option<TreeIdentity>)>,
     /// When its end was told.
     pub ended_ms: Option<i64>,
+    /// How it came to that end.
+    pub end: Option<EndOfSeries>,
+    /// What was left out and is not told yet: one for each reason.
+    pub untold: Vec<Skipped>,
     pub(super) at_ms: i64,
     pub(super) expires_ms: i64,
     pub(super) armed: At,
@@ -47,6 +52,8 @@ impl Kept {
             previous: old.and_then(|old| old.previous),
             began: old.and_then(|old| old.began.clone()),
             ended_ms: old.and_then(|old| old.ended_ms),
+            end: old.and_then(|old| old.end),
+            untold: old.map(|old| old.untold.clone()).unwrap_or_default(),
             at_ms: old.map_or(armed.at_ms, |old| old.at_ms),
             expires_ms: old.map_or(armed.expires_ms, |old| old.expires_ms.max(armed.expires_ms)),
             armed: at,
@@ -58,6 +65,8 @@ impl Kept {
         self.state = advanced.state.clone();
         self.previous = advanced.previous.or(self.previous);
         self.ended_ms = self.ended_ms.or(advanced.ended_ms);
+        self.end = self.end.or(advanced.end);
+        self.untold.clone_from(&advanced.untold);
     }
 
     /// Whether it ended more than `keep_ms` ago and none of its orders could be accepted again by a clock at the floor.
@@ -67,8 +76,6 @@ impl Kept {
     }
 }
 
-// Orders of series are refused until the desk keeps them.
-#[cfg_attr(not(test), expect(dead_code, reason = "the desk keeps no series yet"))]
 impl Journal {
     /// What is known of this invocation's series.
     pub(crate) fn series(&self, invocation: &str) -> Option<&Kept> {

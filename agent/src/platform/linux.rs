@@ -1,8 +1,12 @@
-//! Linux: `uname`, `/etc/os-release`, `/proc/sys/kernel/random/boot_id`.
+//! Linux: `uname`, `/etc/os-release`, `/proc/sys/kernel/random/boot_id`, `clock_gettime`.
 //!
 //! Owns how these are read; never fails for want of one of them, since an agent must start on a sparse system too.
 
 use std::io;
+
+use jiff::Timestamp;
+use orderly_model::schedule::{BootId, Reading};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Most bytes of `os-release` that are looked at.
 const OS_RELEASE_MAX_BYTES: usize = 16 * 1024;
@@ -20,6 +24,20 @@ pub(crate) fn kernel() -> String {
 /// Changes at every boot; empty where the kernel does not say.
 pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// What the clocks say now.
+pub(crate) fn reading() -> Reading {
+    // A kernel that gives no id tells no start from another: boot modes then run nothing, and nothing runs by guess.
+    let boot = boot_id().parse().unwrap_or_else(|_| BootId::unknown());
+    let since_start = |clock| {
+        let time = clock_gettime(clock);
+        let (seconds, nanoseconds) =
+            (u64::try_from(time.tv_sec).unwrap_or_default(), u64::try_from(time.tv_nsec).unwrap_or_default());
+        seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000)
+    };
+    let (elapsed_ms, awake_ms) = (since_start(ClockId::Boottime), since_start(ClockId::Monotonic));
+    Reading::new(Timestamp::now(), elapsed_ms, awake_ms, boot)
 }
 
 /// The pairs of os-release(5), in the file's order.
@@ -77,5 +95,8 @@ mod tests {
     fn this_machine_has_a_name_a_kernel_and_a_boot() {
         assert!(!hostname().is_empty() && !kernel().is_empty() && boot_id().len() == 36);
         assert_ne!(random::<16>().unwrap(), random::<16>().unwrap());
+        let (first, second) = (reading(), reading());
+        assert!(first.wall().as_millisecond() > 0 && first.wall() <= second.wall());
+        assert_eq!((first.boot(), first.boot().to_string()), (second.boot(), boot_id()));
     }
 }

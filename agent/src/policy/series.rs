@@ -38,8 +38,11 @@ pub(super) fn newer(journal: &Journal, order: &Order) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// `payload`, or that the instance lacks the time zone.
-#[cfg_attr(not(test), expect(dead_code, reason = "the desk keeps no series yet"))]
 pub(crate) fn plan(series: &Series, issued_ms: i64, zones: &Zones) -> Result<Plan, Refused> {
+    if series.revision == u32::MAX {
+        let reason = "the order has the highest revision that there is: neither a change nor a stop could follow";
+        return Err(Refused::because(Check::Payload, reason));
+    }
     let plan = Plan::new(series, issued_ms).map_err(|error| Refused::because(Check::Payload, chain(&error)))?;
     zones.find(plan.zone()).map_err(|error| Refused::lacking(ResultCode::CommandNotApplicable, chain(&error)))?;
     Ok(plan)
@@ -92,6 +95,7 @@ mod tests {
             envelope: Vec::new(),
             proof: TargetProof { index: 0, hashes: Vec::new() },
             plugin: None,
+            built_ins: std::collections::BTreeMap::new(),
             at_ms: 1,
             expires_ms: 2,
             state: state(revision),
@@ -117,7 +121,14 @@ mod tests {
     fn stopped_series_does_not_come_back_after_a_restart() {
         let directory = tempfile::tempdir().unwrap();
         let (mut journal, _) = Journal::open(directory.path(), Expect::Fresh, 1).unwrap();
-        let stopped = Advanced { invocation: "t-1".to_owned(), state: state(2), previous: None, ended_ms: Some(5) };
+        let stopped = Advanced {
+            invocation: "t-1".to_owned(),
+            state: state(2),
+            previous: None,
+            ended_ms: Some(5),
+            end: None,
+            untold: Vec::new(),
+        };
         journal.append(&[armed(2), Record::Advanced(Box::new(stopped))]).unwrap();
         drop(journal);
         let (journal, _) = Journal::open(directory.path(), Expect::Existing, 1).unwrap();

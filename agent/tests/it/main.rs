@@ -13,5 +13,6 @@ mod orders;
 mod plugins;
 mod refusals;
 mod scripts;
+mod series;
 mod server;
 mod values;

@@ -19,6 +19,14 @@ const BOOT_ID_MAX_BYTES: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BootId(String);
 
+impl BootId {
+    /// That of an instance which does not tell one start from another.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self("unknown".to_owned())
+    }
+}
+
 impl FromStr for BootId {
     type Err = ParseError;
 

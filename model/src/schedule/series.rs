@@ -161,6 +161,11 @@ impl Series {
         self.state.running.as_ref().map(|running| running.number)
     }
 
+    /// When the run was due that was given out and has not ended.
+    pub fn running_due(&self) -> Option<Timestamp> {
+        self.state.running.as_ref().map(|running| running.occurrence.due)
+    }
+
     /// Whether its end was told: nothing comes any more.
     pub fn has_ended(&self) -> bool {
         self.state.phase == Phase::Ended

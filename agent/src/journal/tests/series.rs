@@ -51,6 +51,7 @@ pub(super) fn arm(journal: &mut Journal, revision: u32) {
         envelope: revision.to_le_bytes().to_vec(),
         proof: TargetProof { index: 0, hashes: Vec::new() },
         plugin: None,
+        built_ins: BTreeMap::new(),
         at_ms: 10 * i64::from(revision),
         expires_ms: seen.expires_ms,
         state: state(revision, 0),
@@ -64,7 +65,14 @@ pub(super) fn advance(journal: &mut Journal, number: u32, ended_ms: Option<i64>)
     let Some(kept) = journal.series("t-1") else { return };
     let (order, revision) = (kept.order, kept.revision);
     let previous = Some(Digest::of(&number.to_le_bytes()));
-    let advanced = Advanced { invocation: "t-1".to_owned(), state: state(revision, number), previous, ended_ms };
+    let advanced = Advanced {
+        invocation: "t-1".to_owned(),
+        state: state(revision, number),
+        previous,
+        ended_ms,
+        end: None,
+        untold: Vec::new(),
+    };
     let ended = told(journal, order, finished(1));
     journal.append(&[ended, Record::Advanced(Box::new(advanced))]).unwrap();
 }
