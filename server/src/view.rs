@@ -72,7 +72,7 @@ fn series(row: &SeriesRow) -> SeriesView {
 pub fn run(invocation: &str, row: &RunRow) -> RunView {
     let refused = row.code.as_deref() == Some(RECEIPT_REFUSED) && row.reason.is_none();
     let reason =
-        refused.then(|| "the instance reported the end with a receipt that does not verify; it was not stored");
+        refused.then_some("the instance reported the end with a receipt that does not verify; it was not stored");
     RunView {
         invocation: invocation.to_owned(),
         instance: row.instance_uid.clone(),

@@ -134,7 +134,7 @@ async fn give_up(conn: &mut Conn, found: &Found, now_ms: i64) -> Result<Vec<Inst
         return Ok(Vec::new());
     };
     let end = Some((Some(ResultCode::DeliveryTimeout.as_str()), now_ms));
-    let ended = shift(conn, key, None, (EVERY.0, upto), TaskStatus::Pending, TaskStatus::Aborted, end).await?;
+    let ended = shift(conn, key, None, (EVERY.0, upto), (TaskStatus::Pending, TaskStatus::Aborted), end).await?;
     if ended.is_empty() {
         return Ok(ended);
     }

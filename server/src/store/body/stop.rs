@@ -25,8 +25,7 @@ pub(super) async fn shift(
     invocation: InvocationKey,
     only: Option<&[(InstanceKey, InstanceId)]>,
     keys: (InstanceKey, InstanceKey),
-    from: TaskStatus,
-    to: TaskStatus,
+    (from, to): (TaskStatus, TaskStatus),
     end: Option<(Option<&str>, i64)>,
 ) -> Result<Vec<InstanceKey>, StoreError> {
     let mut moved = Vec::new();
@@ -65,13 +64,13 @@ pub(super) async fn shift(
 pub(super) async fn stop(conn: &mut Conn, stop: &NewStop) -> Result<Answer, StoreError> {
     let only = stop.targets.as_deref();
     let end = Some((None, stop.now_ms));
-    let waiting = shift(conn, stop.invocation, only, EVERY, TaskStatus::Pending, TaskStatus::Cancelled, end).await?;
-    let running = shift(conn, stop.invocation, only, EVERY, TaskStatus::Running, TaskStatus::Stopping, None).await?;
+    let waiting = shift(conn, stop.invocation, only, EVERY, (TaskStatus::Pending, TaskStatus::Cancelled), end).await?;
+    let running = shift(conn, stop.invocation, only, EVERY, (TaskStatus::Running, TaskStatus::Stopping), None).await?;
     let scheduled =
-        shift(conn, stop.invocation, only, EVERY, TaskStatus::Scheduled, TaskStatus::Stopping, None).await?;
+        shift(conn, stop.invocation, only, EVERY, (TaskStatus::Scheduled, TaskStatus::Stopping), None).await?;
     // A series outlives its stop order where its instance is away: asked again, there is a new one.
     let again = if stop.series {
-        shift(conn, stop.invocation, only, EVERY, TaskStatus::Stopping, TaskStatus::Stopping, None).await?
+        shift(conn, stop.invocation, only, EVERY, (TaskStatus::Stopping, TaskStatus::Stopping), None).await?
     } else {
         Vec::new()
     };
@@ -134,12 +133,12 @@ pub(super) async fn expire(conn: &mut Conn, invocation: InvocationKey, now_ms: i
     let end = Some((Some(ResultCode::DeliveryTimeout.as_str()), now_ms));
     let cursor = super::rollout::find(conn, invocation, false).await?.map(|found| found.cursor);
     let released = (EVERY.0, cursor.unwrap_or(EVERY.1));
-    let mut ended = shift(conn, invocation, None, released, TaskStatus::Pending, TaskStatus::Aborted, end).await?;
+    let mut ended = shift(conn, invocation, None, released, (TaskStatus::Pending, TaskStatus::Aborted), end).await?;
     let aborted = ended.len();
     if let Some(cursor) = cursor {
         let end = Some((Some(ROLLOUT_EXPIRED), now_ms));
         let above = (cursor, EVERY.1);
-        ended.extend(shift(conn, invocation, None, above, TaskStatus::Pending, TaskStatus::Cancelled, end).await?);
+        ended.extend(shift(conn, invocation, None, above, (TaskStatus::Pending, TaskStatus::Cancelled), end).await?);
         if let Some(found) = super::rollout::find(conn, invocation, true).await? {
             super::rollout::withdraw(conn, found, &ended, now_ms).await?;
         }
