@@ -69,7 +69,7 @@ async fn series_ended(fleet: &Fleet) -> EndOfSeries {
 }
 
 /// Waits for a time of the clock, by which a series goes.
-async fn clock(at_ms: i64) {
+async fn until(at_ms: i64) {
     while now_ms() < at_ms {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
@@ -84,13 +84,13 @@ async fn killed_and_without_a_server_no_run_is_missed_or_doubled_and_each_one_le
     runs_of(&fleet, 1).await;
     fleet.server.with(|state| state.mute = true);
     let cut_ms = now_ms();
-    clock(cut_ms + 2 * EACH_MS).await;
+    until(cut_ms + 2 * EACH_MS).await;
     fleet.kill().await;
-    clock(cut_ms + 4 * EACH_MS).await;
+    until(cut_ms + 4 * EACH_MS).await;
     fleet.server.with(|state| state.mute = false);
     fleet.run().await;
     let back_ms = now_ms();
-    clock(back_ms + EACH_MS).await;
+    until(back_ms + EACH_MS).await;
     fleet.stop(order, "t-series");
     assert_eq!(series_ended(&fleet).await, EndOfSeries::Stopped);
     let runs = runs(&fleet);
@@ -152,7 +152,7 @@ async fn series_revision_rolled_back_is_refused_and_a_stopped_series_does_not_co
     let done = fleet.ended(offer(&fleet, "echo again", 9)).await;
     assert_eq!((done.status(), done.check()), ("Invalid", "replay"), "{}", done.reason());
     let over_ms = now_ms() + 2 * EACH_MS;
-    clock(over_ms).await;
+    until(over_ms).await;
     assert_eq!(runs(&fleet).len(), before, "nothing runs any more");
 }
 
