@@ -255,8 +255,11 @@ mod tests {
 
     use super::*;
 
-    fn results(rows: &[(u8, &str, &[u8], &[(&str, FindingVerdict)])]) -> Results {
-        let row = |(seed, status, output, findings): &(u8, &str, &[u8], &[(&str, FindingVerdict)])| {
+    /// Of which instance, its status, its output, its findings.
+    type Row<'a> = (u8, &'a str, &'a [u8], &'a [(&'a str, FindingVerdict)]);
+
+    fn results(rows: &[Row<'_>]) -> Results {
+        let row = |(seed, status, output, findings): &Row<'_>| {
             let summary = Summary {
                 status: (*status).to_owned(),
                 output_digest: Some(Digest::of(output)),
