@@ -161,7 +161,7 @@ impl Work {
             name: None,
             dry_run: false,
             rollout: None,
-        series: None,
+            series: None,
         }
     }
 

@@ -14,7 +14,9 @@ use crate::interrupt::Interrupt;
 use crate::programs::{self, Profile};
 use crate::{guests, step};
 
-pub(crate) use fleet::{Fleet, READY, fresh};
+pub(crate) use fleet::Fleet;
+#[cfg(feature = "bench")]
+pub(crate) use fleet::{READY, fresh};
 
 /// The public commands of the tour.
 const PLUGINS: [&str; 3] = ["os-audit", "package-inventory", "disk-report"];

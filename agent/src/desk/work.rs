@@ -171,9 +171,9 @@ impl Desk {
         {
             // Its tree is made in the container's cgroup, once there is something in it.
             let started = |tree: &orderly_host::platform::Tree| self.note_tree(task, tree);
-            let (containers, name) = (&self.config.containers, task.tree_name());
+            let (place, name) = (container::Place { container, containers: &self.config.containers }, task.tree_name());
             let halt_of = script::Halt { stop: &halt, grace: self.config.grace };
-            let running = container::run(script, container, containers, &name, &halt_of, &mut live, started);
+            let running = container::run(script, place, &name, &halt_of, &mut live, started);
             return Box::pin(self.halted(task, &halt, running)).await;
         }
         let tree = match self.trees.create_limited(&task.tree_name(), &task.job.quota()) {

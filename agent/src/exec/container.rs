@@ -90,20 +90,28 @@ pub(crate) async fn trial(script: &Script, container: &Container, containers: &C
     Outcome { output: Some(keeper.finish()), ..Outcome::without_run(TaskStatus::Success, None, reason) }
 }
 
+/// The container that an order names, and how its runtime is reached.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// The container.
+    pub container: &'a Container,
+    /// The owner's settings for containers.
+    pub containers: &'a Containers,
+}
+
 /// Runs the script until it ends, its time is over, or it is halted. `started` is called once its tree is there, `tree_name` is what
 /// that is called.
 pub(crate) async fn run(
     script: &Script,
-    container: &Container,
-    containers: &Containers,
+    place: Place<'_>,
     tree_name: &str,
     halt: &Halt<'_>,
     live: &mut Live,
     started: impl FnOnce(&Tree),
 ) -> Outcome {
     let started_ms = Some(local_ms());
-    let engine = Engine { socket: &containers.docker };
-    let begun = match begin(&engine, script, container, tree_name).await {
+    let engine = Engine { socket: &place.containers.docker };
+    let begun = match begin(&engine, script, place.container, tree_name).await {
         Ok(begun) => begun,
         Err(fault) => return Outcome { started_ms, ..fault.outcome() },
     };

@@ -72,7 +72,7 @@ mod tests {
             ScriptAction { exit_effects: true, ..plain.clone() },
             ScriptAction { termination: Termination::Process, ..plain.clone() },
             ScriptAction { interpreter: ScriptKind::Bat, ..plain.clone() },
-            ScriptAction { resources: Some(limits), ..plain.clone() },
+            ScriptAction { resources: Some(limits), ..plain },
         ] {
             assert!(beside(&action).is_some(), "{action:?}");
         }

@@ -44,15 +44,11 @@ impl Runtime {
             .spawn()
             .unwrap();
         let mut runtime = Self { dir, daemon };
-        let until = Instant::now() + Duration::from_secs(20);
-        while !runtime.ask(&["version"]).is_ok() {
-            if runtime.daemon.try_wait().unwrap().is_some() || Instant::now() > until {
-                let log = std::fs::read_to_string(runtime.dir.path().join("log")).unwrap();
-                let last = log.lines().last().unwrap_or_default().to_owned();
-                println!("{test}: skipped, no container runtime can be started here: {last}");
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        if !runtime.answers_until(Instant::now() + Duration::from_secs(20)) {
+            let log = std::fs::read_to_string(runtime.dir.path().join("log")).unwrap();
+            let last = log.lines().last().unwrap_or_default().to_owned();
+            println!("{test}: skipped, no container runtime can be started here: {last}");
+            return None;
         }
         runtime.image(&busybox);
         for (name, line) in [("box-one", &["sleep", "1000"][..]), ("box-two", &["true"])] {
@@ -63,6 +59,14 @@ impl Runtime {
             }
         }
         Some(runtime)
+    }
+
+    /// Waits for the daemon's first answer; no where it ends before that, or the time is over.
+    fn answers_until(&mut self, end: Instant) -> bool {
+        std::iter::from_fn(|| {
+            (self.daemon.try_wait().unwrap().is_none() && Instant::now() < end).then(|| self.ask(&["version"]))
+        })
+        .any(|answer| answer.is_ok())
     }
 
     fn ask(&self, words: &[&str]) -> Result<String, String> {
