@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     Partial = 5,
     /// A signature, a digest or another piece of evidence is not right.
     NotVerified = 6,
+    /// A rollout has halted: nothing more starts until somebody resumes it.
+    Halted = 7,
     /// Ended with ctrl-c before the tasks had ended; they go on.
     Interrupted = 130,
 }
@@ -37,6 +39,7 @@ Exit codes:
   4    the server cannot be reached, or it refused
   5    some tasks succeeded and others did not
   6    a signature, digest or other evidence is not right
+  7    a rollout has halted, and waits to be resumed or stopped
   130  ended with ctrl-c; tasks that had begun go on";
 
 /// An error for the person at the terminal.
@@ -169,6 +172,7 @@ mod tests {
             Exit::Server,
             Exit::Partial,
             Exit::NotVerified,
+            Exit::Halted,
             Exit::Interrupted,
         ] {
             let number = format!("\n  {}", exit as i32);

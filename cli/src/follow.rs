@@ -1,7 +1,8 @@
 //! Follows an invocation until all its tasks have ended, or the person leaves.
 //!
 //! Owns the reading of live events, the progress bar, ctrl-c (the first asks the server to stop, the second leaves) and
-//! the summary. When the stream of events breaks off it looks at the invocation again: the store is the truth.
+//! the summary. A rollout that has halted is an end too, once nothing of it is open: only a person lets it go on. When the
+//! stream of events breaks off it looks at the invocation again: the store is the truth.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -11,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use orderly_signing::InstanceId;
 use orderly_wire::http::event::InvocationEvent;
 use orderly_wire::http::invocation::{InvocationView, StopInvocation};
+use orderly_wire::http::rollout::RolloutView;
 use orderly_wire::http::task::{TaskDetail, TaskView};
 use serde::Serialize;
 
@@ -49,6 +51,7 @@ pub(crate) async fn follow(client: &Client, printer: &Printer, invocation: &Invo
         screen: Terminal { printer, bar },
         tasks: BTreeMap::new(),
         ended: false,
+        rollout: None,
         moves: matches!(invocation.kind.as_str(), "file" | "collect"),
     };
     let left = following.watch().await?;
@@ -59,7 +62,14 @@ pub(crate) async fn follow(client: &Client, printer: &Printer, invocation: &Invo
         printer.remark(&format!("left; `orderly invocation follow {}` goes on", invocation.id));
         return Ok(Exit::Interrupted);
     }
-    following.summary().await
+    let exit = following.summary().await?;
+    match following.rollout.as_deref().filter(|_| !following.ended) {
+        Some(halted) => {
+            following.tell(halted);
+            Ok(Exit::Halted)
+        }
+        None => Ok(exit),
+    }
 }
 
 struct Following<'a> {
@@ -70,6 +80,8 @@ struct Following<'a> {
     screen: Terminal<'a>,
     tasks: BTreeMap<InstanceId, TaskView>,
     ended: bool,
+    /// How its rollout goes, as it was heard last.
+    rollout: Option<Box<RolloutView>>,
     /// Whether files are moved: what a task collected is no output to be shown.
     moves: bool,
 }
@@ -126,7 +138,7 @@ impl Following<'_> {
                 self.printer.json(&event, false);
             }
             self.apply(event).await?;
-            if self.ended {
+            if self.ended || self.rests() {
                 return Ok(Some(false));
             }
         }
@@ -150,7 +162,8 @@ impl Following<'_> {
                 }
                 Ok(())
             }
-            InvocationEvent::Counts { counts, .. } => {
+            InvocationEvent::Counts { counts, rollout, .. } => {
+                self.roll(rollout);
                 self.counts(&counts);
                 Ok(())
             }
@@ -194,7 +207,38 @@ impl Following<'_> {
         if let Some(bar) = &self.screen.bar {
             let done = counts.iter().filter(|(name, _)| status::is_final(name)).map(|(_, count)| count).sum();
             bar.set_position(done);
-            bar.set_message(printable(&status::counts(counts)));
+            let place = self.rollout.as_deref().map(|rollout| format!("; {}", status::place(rollout)));
+            bar.set_message(printable(&format!("{}{}", status::counts(counts), place.unwrap_or_default())));
+        }
+    }
+
+    /// Hears how the rollout goes, and tells it where it got to another wave or state.
+    fn roll(&mut self, now: Option<Box<RolloutView>>) {
+        let Some(now) = now else { return };
+        let differs = |before: &RolloutView| (before.wave, &before.state) != (now.wave, &now.state);
+        let told = self.rollout.as_deref().is_none_or(differs);
+        self.rollout = Some(now);
+        // Where it is over for now, it is told beneath the summary.
+        if told
+            && !self.rests()
+            && let Some(now) = &self.rollout
+        {
+            self.screen.remark(&status::rollout(now));
+            if let Some(next) = status::next(now, &self.id) {
+                self.screen.remark(&next);
+            }
+        }
+    }
+
+    /// Whether the rollout has halted and nothing of it is open.
+    fn rests(&self) -> bool {
+        self.rollout.as_deref().is_some_and(|rollout| rollout.state == status::HALTED && rollout.open == 0)
+    }
+
+    fn tell(&self, halted: &RolloutView) {
+        self.printer.remark_toned(Tone::Bad, "halted", &format!(": {}", status::rollout(halted)));
+        if let Some(next) = status::next(halted, &self.id) {
+            self.printer.remark(&next);
         }
     }
 

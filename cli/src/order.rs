@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 
 use orderly_model::id::{InvocationId, OrderId};
+use orderly_model::limits::DELIVERY_DEADLINE_MAX_S;
+use orderly_model::rollout::{Pace, RolloutPolicy};
 use orderly_signing::merkle::{TargetSet, Targets};
 use orderly_signing::order::{Action, CollectAction, FileAction, Order, Repeat, ScriptAction, ScriptKind};
 use orderly_signing::{Digest, Envelope, InstanceId, SecretKey};
@@ -20,6 +22,9 @@ use crate::error::{Failure, OrFail as _};
 
 /// How far an instance's clock may be behind this machine's: an order may be accepted this long before it was signed.
 const CLOCK_SLACK_MS: i64 = 5 * 60 * 1000;
+
+/// How much longer than it needs the order of a rollout lives, for a server whose clock is ahead of this machine's.
+const CLOCK_SLACK_S: u64 = 5 * 60;
 
 /// A script as the person asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +122,17 @@ impl Work {
         }
     }
 
+    /// Seconds that it may take on an instance.
+    fn timeout_s(&self) -> u32 {
+        match self {
+            Self::Script(script) => script.timeout_s,
+            Self::Plugin(plugin) => plugin.timeout_s,
+            Self::Kept(kept) => kept.action.timeout_s,
+            Self::File(file) => file.timeout_s,
+            Self::Collect(collect) => collect.timeout_s,
+        }
+    }
+
     /// Whether instances tell what would run, and run nothing.
     fn is_dry_run(&self) -> bool {
         match self {
@@ -190,6 +206,21 @@ pub(crate) struct Frame {
     pub(crate) now_ms: i64,
     /// When it is due, where it is not once and at once.
     pub(crate) series: Option<RunSeries>,
+    /// How it spreads over the instances, where not to all at once.
+    pub(crate) rollout: Option<RolloutPolicy>,
+}
+
+impl Frame {
+    /// How long an order of this work lives, in seconds: as long as an instance may take to accept it, and in a rollout until the
+    /// last one had its turn, with room for clocks that differ. Never more than an order may live.
+    pub(crate) fn lifetime_s(&self, work: &Work) -> u32 {
+        let Some(policy) = &self.rollout else {
+            return self.deadline_s;
+        };
+        let pace = Pace { accept_s: self.deadline_s, run_s: work.timeout_s() };
+        let needed = policy.lifetime_s(self.instances.len() as u64, pace).saturating_add(CLOCK_SLACK_S);
+        u32::try_from(needed).unwrap_or(u32::MAX).min(DELIVERY_DEADLINE_MAX_S)
+    }
 }
 
 /// Builds and signs an order.
@@ -223,7 +254,7 @@ pub(crate) fn draft(work: &Work, frame: &Frame) -> Result<Order, Failure> {
         principal: frame.principal.clone(),
         issued_ms: frame.now_ms,
         not_before_ms: frame.now_ms.saturating_sub(CLOCK_SLACK_MS).max(0),
-        expires_ms: frame.now_ms.saturating_add(i64::from(frame.deadline_s).saturating_mul(1000)),
+        expires_ms: frame.now_ms.saturating_add(i64::from(frame.lifetime_s(work)).saturating_mul(1000)),
         targets: targets(frame.instances.iter().cloned())?,
         action: work.action(),
         repeat: match &frame.series {
@@ -243,7 +274,7 @@ pub(crate) fn request(work: &Work, frame: &Frame, order: Option<&Envelope>) -> C
         delivery_deadline_s: Some(frame.deadline_s),
         name: frame.name.clone(),
         dry_run: work.is_dry_run(),
-        rollout: None,
+        rollout: frame.rollout,
         series: frame.series.clone(),
     }
 }
@@ -296,6 +327,7 @@ mod tests {
             name: None,
             now_ms: 1_764_000_000_000,
             series: None,
+            rollout: None,
         }
     }
 
@@ -327,6 +359,20 @@ mod tests {
             panic!("a script")
         };
         assert_eq!((content, content_bytes, user.as_deref()), (Digest::of(b"echo hi\n"), 8, Some("root")));
+    }
+
+    #[test]
+    fn the_order_of_a_rollout_lives_until_the_last_wave_and_never_longer_than_an_order_may() {
+        let lives_s = |policy: &str| {
+            let frame = Frame { rollout: Some(serde_json::from_str(policy).unwrap()), ..frame() };
+            let order = draft(&work(), &frame).unwrap();
+            assert_eq!(request(&work(), &frame, None).rollout, frame.rollout);
+            (order.expires_ms - order.issued_ms) / 1000
+        };
+        // Two waves of a minute to be accepted and a minute to run, a pause, and room for clocks.
+        assert_eq!(lives_s(r#"{"canary":"1","pause_s":600}"#), 2 * 120 + 600 + 300);
+        assert_eq!(lives_s(r#"{"canary":"1","confirm":"each-wave"}"#), 2 * 120 + 86_400 + 300);
+        assert_eq!(lives_s(r#"{"canary":"1","pause_s":604800}"#), i64::from(DELIVERY_DEADLINE_MAX_S));
     }
 
     #[test]

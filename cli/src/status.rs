@@ -1,6 +1,9 @@
 //! Statuses of tasks as the terminal shows them, and the exit code that follows from them.
 //!
-//! Owns colours, one-line explanations and counts in words. What a status means is the model's.
+//! Owns colours, one-line explanations and counts in words. What a status means is the model's. How a rollout goes is in a file of
+//! its own.
+
+mod rollout;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +12,8 @@ use orderly_wire::http::task::TaskView;
 
 use crate::error::Exit;
 use crate::output::{Tone, bytes};
+
+pub(crate) use rollout::{HALTED, next, place, policy, rollout, span};
 
 /// Whether a task of this status has ended. A status that this version does not know has not.
 pub(crate) fn is_final(status: &str) -> bool {

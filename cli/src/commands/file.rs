@@ -67,7 +67,7 @@ impl MoveArgs {
 impl Mover {
     /// Signs and sends one order; answers the invocation and the order's digest.
     async fn send(&self, client: &Client, work: &Work) -> Result<(InvocationView, Digest), Failure> {
-        let frame = self.sending.frame(self.key.as_ref(), &self.instances, None);
+        let frame = self.sending.frame(self.key.as_ref(), &self.instances, None)?;
         create(client, work, &frame, self.key.as_ref()).await
     }
 }
@@ -84,6 +84,7 @@ fn both(first: Exit, second: Exit) -> Exit {
         (Exit::Success, Exit::Success) => Exit::Success,
         (Exit::Interrupted, _) | (_, Exit::Interrupted) => Exit::Interrupted,
         (Exit::NotVerified, _) | (_, Exit::NotVerified) => Exit::NotVerified,
+        (Exit::Halted, _) | (_, Exit::Halted) => Exit::Halted,
         (Exit::TaskFailed, Exit::TaskFailed) => Exit::TaskFailed,
         _ => Exit::Partial,
     }

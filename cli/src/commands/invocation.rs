@@ -1,11 +1,12 @@
 //! `orderly invocation`: what was run, and how it went.
 //!
-//! Owns listing, showing, following and stopping invocations, and fetching their evidence. What all of their results come to is in
-//! files of its own.
+//! Owns listing, showing, following and stopping invocations, and fetching their evidence. What all of their results come to, and what
+//! is said to a rollout, is in files of its own.
 
 mod diff;
 mod export;
 mod group;
+mod rollout;
 mod runs;
 
 use clap::Subcommand;
@@ -69,6 +70,9 @@ pub(crate) enum Invocation {
         #[arg(long)]
         detach: bool,
     },
+    Halt(rollout::Halt),
+    Resume(rollout::Resume),
+    Confirm(rollout::Confirm),
     Group(group::Group),
     Diff(diff::Diff),
     Export(export::Export),
@@ -145,6 +149,9 @@ impl Invocation {
                 context.printer.one(&view, |printer| retention(printer, &view));
                 Ok(Exit::Success)
             }
+            Self::Halt(halt) => halt.run(context, &client).await,
+            Self::Resume(resume) => resume.run(context, &client).await,
+            Self::Confirm(confirm) => confirm.run(context, &client).await,
             Self::Group(group) => group.run(context).await,
             Self::Diff(diff) => diff.run(context).await,
             Self::Export(export) => export.run(context).await,
@@ -207,7 +214,7 @@ fn row(view: &InvocationView) -> Row {
 
 fn show(printer: &Printer, shown: &Shown) {
     let view = &shown.invocation;
-    let rows = [
+    let mut rows = vec![
         ("invocation", view.id.clone()),
         ("what", format!("{}: {}", view.kind, view.summary)),
         ("for", view.principal.clone()),
@@ -225,9 +232,16 @@ fn show(printer: &Printer, shown: &Shown) {
             ),
         ),
     ];
+    if let Some(found) = &view.rollout {
+        rows.push(("rollout", status::rollout(found)));
+        rows.push(("it spreads", status::policy(&found.policy, view.targets)));
+    }
     printer.table(
         &["", ""],
         rows.into_iter().map(|(key, value)| vec![(key.to_owned(), Tone::Dim), (value, Tone::Plain)]).collect(),
     );
     printer.table(&status::HEADER, shown.tasks.iter().map(|task| status::row(task, &view.kind)).collect());
+    if let Some(next) = view.rollout.as_ref().and_then(|found| status::next(found, &view.id)) {
+        printer.remark(&next);
+    }
 }

@@ -15,7 +15,7 @@ use orderly_model::limits;
 use orderly_signing::key::SecretKey;
 use orderly_signing::order::ScriptKind;
 
-use super::sending::{Sending, create};
+use super::sending::{Sending, create, spreads};
 use crate::args::{key_value, timeout};
 use crate::catalogue;
 use crate::client::Client;
@@ -132,7 +132,7 @@ impl Run {
             None => (Work::Script(self.script(content)?), self.sending.operator(context)?),
         };
         let instances = self.targets.find(&context.printer, &client, self.preview).await?;
-        let mut frame = self.sending.frame(key.as_ref(), &instances, self.name);
+        let mut frame = self.sending.frame(key.as_ref(), &instances, self.name)?;
         let timeout_s = match &work {
             Work::Plugin(plugin) => plugin.timeout_s,
             _ => self.timeout.unwrap_or(limits::TIMEOUT_DEFAULT_S),
@@ -140,6 +140,15 @@ impl Run {
         if let Some((series, told)) = self.when.read(timeout_s, frame.now_ms)? {
             context.printer.remark(&told);
             frame.series = Some(series);
+        }
+        if let Some(spreads) = spreads(&work, &frame) {
+            if frame.series.is_some() {
+                return Err(Failure::usage(
+                    "a schedule or boot mode cannot be a rollout: each instance keeps it by itself",
+                )
+                .hint("leave out the options of one of them"));
+            }
+            context.printer.remark(&spreads);
         }
         if self.preview {
             preview::show(&context.printer, &order::draft(&work, &frame)?, &instances);

@@ -1,6 +1,9 @@
 //! How an invocation is signed and sent, whatever it is of.
 //!
-//! Owns the options of it, and that an order which the server takes is the very one that was signed here.
+//! Owns the options of it, and that an order which the server takes is the very one that was signed here. How it spreads is in a
+//! file of its own.
+
+mod rollout;
 
 use clap::Args;
 use orderly_signing::Digest;
@@ -15,11 +18,13 @@ use crate::env;
 use crate::error::Failure;
 use crate::order::{self, Frame, Work};
 use crate::output::now_ms;
+use crate::status;
 
-/// Who signs, and how long instances may take to accept it.
+/// Who signs, how long instances may take to accept it, and how it spreads over them.
 #[derive(Debug, Args)]
 pub(super) struct Sending {
-    /// Within which time an instance must have accepted it; more makes it wait for instances that are offline
+    /// Within which time an instance must have accepted it; more makes it wait for instances that are offline. In a rollout the time
+    /// begins for each instance with its turn
     #[arg(long, value_name = "SPAN", value_parser = deadline, default_value = "60s")]
     deadline: u32,
     /// The key that signs: a name in `keys/`, or a path
@@ -28,6 +33,8 @@ pub(super) struct Sending {
     /// Send no signature of an operator; instances then obey only where the fleet's policy accepts the server's alone
     #[arg(long, conflicts_with = "key")]
     pub(super) unsigned: bool,
+    #[command(flatten)]
+    rollout: rollout::RolloutArgs,
 }
 
 impl Sending {
@@ -42,16 +49,32 @@ impl Sending {
     }
 
     /// For whom and by when, from now on.
-    pub(super) fn frame(&self, key: Option<&SecretKey>, instances: &[InstanceView], name: Option<String>) -> Frame {
-        Frame {
+    ///
+    /// # Errors
+    /// A rollout that could not be, or not within the time that an order may live.
+    pub(super) fn frame(
+        &self,
+        key: Option<&SecretKey>,
+        instances: &[InstanceView],
+        name: Option<String>,
+    ) -> Result<Frame, Failure> {
+        Ok(Frame {
             principal: principal(key),
             instances: instances.iter().map(|view| view.id.clone()).collect(),
             deadline_s: self.deadline,
             name,
             now_ms: now_ms(),
             series: None,
-        }
+            rollout: self.rollout.read(instances.len() as u64, self.deadline)?,
+        })
     }
+}
+
+/// How a rollout will spread, in words; nothing where all tasks start at once.
+pub(super) fn spreads(work: &Work, frame: &Frame) -> Option<String> {
+    let policy = frame.rollout.as_ref()?;
+    let total = frame.instances.len() as u64;
+    Some(format!("{}; the order lives {}", status::policy(policy, total), status::span(frame.lifetime_s(work).into())))
 }
 
 /// Signs, where there is a key, and sends; answers the invocation and its order's digest.

@@ -17,7 +17,7 @@ use super::show;
 use crate::args::{key_value, timeout};
 use crate::client::Client;
 use crate::commands::run::{TargetArgs, preview, send, unique};
-use crate::commands::sending::Sending;
+use crate::commands::sending::{Sending, spreads};
 use crate::commands::verify::words;
 use crate::context::Context;
 use crate::error::{Exit, Failure, OrFail as _, Outcome};
@@ -102,8 +102,11 @@ impl Run {
             words::action(&Action::Script(kept.action.clone()))
         ));
         let instances = self.targets.find(&context.printer, &client, self.preview).await?;
-        let frame = self.sending.frame(key.as_ref(), &instances, self.name);
+        let frame = self.sending.frame(key.as_ref(), &instances, self.name)?;
         let work = Work::Kept(Box::new(kept));
+        if let Some(spreads) = spreads(&work, &frame) {
+            context.printer.remark(&spreads);
+        }
         if self.preview {
             preview::show(&context.printer, &order::draft(&work, &frame)?, &instances);
             return Ok(Exit::Success);

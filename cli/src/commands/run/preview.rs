@@ -105,6 +105,7 @@ mod tests {
             name: None,
             now_ms: 1_764_000_000_000,
             series: None,
+            rollout: None,
         };
         draft(&Work::Kept(Box::new(Kept { request, action })), &frame).unwrap()
     }

@@ -76,6 +76,7 @@ impl Case {
             name: None,
             now_ms: 1_764_000_000_000,
             series: None,
+            rollout: None,
         };
         let work = Work::Script(Script {
             interpreter: orderly_signing::order::ScriptKind::Shell,

@@ -60,7 +60,7 @@ pub(super) fn fits(rollout: &NewRollout, total: u64, now_ms: i64, expires_ms: i6
              at most {DELIVERY_DEADLINE_MAX_S} s (7 days) are allowed",
             policy.pause_s, rollout.accept_s
         ))
-        .hint("make the waves larger or the pauses shorter, or sign an order that lives longer (`--within`)"))
+        .hint("make the waves larger (`--batch`) or the pauses shorter (`--pause`), or sign an order that lives longer"))
 }
 
 async fn steer(api: &Api, id: &str, steer: Steer) -> Result<axum::Json<InvocationView>, ApiError> {
