@@ -1,19 +1,22 @@
 //! Evidence of one invocation in a directory: what an auditor needs to check it without the server.
 //!
-//! Owns the layout (`order.json`, `targets.json`, `keyring.json`, `instances/ID.pub.pem`, `tasks/ID/…`), the download and
-//! the check. The check reads nothing but the directory and the pinned keyring, and works with the network unplugged.
+//! Owns the layout (`order.json`, `targets.json`, `keyring.json`, `instances/ID.pub.pem`, `tasks/ID/…`, and of a series
+//! `tasks/ID/runs/NUMBER/…`), the download and the check. The check reads nothing but the directory and the pinned keyring, and works with the network unplugged.
 
 mod check;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use orderly_model::report::Report;
 use orderly_signing::{InstanceId, PublicKey};
 use orderly_wire::http::instance::InstanceView;
-use orderly_wire::http::invocation::Evidence;
+use orderly_wire::http::invocation::{Evidence, InvocationView};
+use orderly_wire::http::series::{RunDetail, RunView};
 use orderly_wire::http::task::{TaskDetail, TaskView};
 use orderly_wire::to_server::KeptOutput;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub(crate) use check::{Checked, Proof, check, lacking, signers};
 
@@ -60,20 +63,25 @@ impl Layout {
         self.dir.join("tasks").join(instance.as_str())
     }
 
-    /// The receipt, a DSSE envelope.
-    pub(crate) fn receipt(&self, instance: &InstanceId) -> PathBuf {
-        self.task(instance).join("receipt.json")
+    /// The runs of a series on one instance.
+    fn runs(&self, instance: &InstanceId) -> PathBuf {
+        self.task(instance).join("runs")
     }
+}
 
-    /// What was kept of the output.
-    pub(crate) fn output(&self, instance: &InstanceId) -> PathBuf {
-        self.task(instance).join("output.json")
-    }
+/// The receipt in the directory of a task or run, a DSSE envelope.
+fn receipt_in(dir: &Path) -> PathBuf {
+    dir.join("receipt.json")
+}
 
-    /// What a plugin reported.
-    pub(crate) fn report(&self, instance: &InstanceId) -> PathBuf {
-        self.task(instance).join("report.json")
-    }
+/// What was kept of the output.
+fn output_in(dir: &Path) -> PathBuf {
+    dir.join("output.json")
+}
+
+/// What a plugin reported.
+fn report_in(dir: &Path) -> PathBuf {
+    dir.join("report.json")
 }
 
 /// Downloads the evidence of an invocation into a new directory. Answers how many receipts there are.
@@ -99,26 +107,49 @@ pub(crate) async fn download(
     if let Some(keyring) = context.trust.keyring()? {
         write_whole(&layout.keyring(), keyring.envelope_json())?;
     }
+    let invocation: InvocationView = client.get(&base).await?;
     let tasks: Vec<TaskView> = client.all(&format!("{base}/tasks")).await?;
     let mut receipts = 0;
     for task in tasks {
         let instance = &task.instance;
         let view: InstanceView = client.get(&format!("/v1/instances/{instance}")).await?;
         write_whole(&layout.instance_key(instance), view.key.to_spki_pem().as_bytes())?;
-        let detail: TaskDetail = client.get(&format!("{base}/tasks/{instance}")).await?;
-        make_private_dir(&layout.task(instance))?;
-        if let Some(receipt) = &detail.receipt {
-            write_whole(&layout.receipt(instance), receipt.to_string().as_bytes())?;
-            receipts += 1;
+        let base = format!("{base}/tasks/{instance}");
+        let detail: TaskDetail = client.get(&base).await?;
+        let report = detail.report.as_ref();
+        receipts += put(&layout.task(instance), detail.receipt.as_ref(), detail.output.as_ref(), report)?;
+        if invocation.series.is_none() {
+            continue;
         }
-        if let Some(output) = &detail.output {
-            write_json(&layout.output(instance), output)?;
-        }
-        if let Some(report) = &detail.report {
-            write_json(&layout.report(instance), report)?;
+        let runs: Vec<RunView> = client.all(&format!("{base}/runs")).await?;
+        for run in runs {
+            let number = run.generation;
+            let detail: RunDetail = client.get(&format!("{base}/runs/{number}")).await?;
+            let dir = layout.runs(instance).join(number.to_string());
+            let report = detail.report.as_ref();
+            receipts += put(&dir, detail.receipt.as_ref(), detail.output.as_ref(), report)?;
         }
     }
     Ok(receipts)
+}
+
+/// Writes what there is of one task or run; answers how many receipts that are.
+fn put(
+    dir: &Path,
+    receipt: Option<&Value>,
+    output: Option<&KeptOutput>,
+    report: Option<&Report>,
+) -> Result<usize, Failure> {
+    make_private_dir(dir)?;
+    if let Some(output) = output {
+        write_json(&output_in(dir), output)?;
+    }
+    if let Some(report) = report {
+        write_json(&report_in(dir), report)?;
+    }
+    let Some(receipt) = receipt else { return Ok(0) };
+    write_whole(&receipt_in(dir), receipt.to_string().as_bytes())?;
+    Ok(1)
 }
 
 fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), Failure> {
@@ -149,29 +180,50 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
         .or_not_verified(|| format!("`{}` does not hold what it should", path.display()))
 }
 
-/// All that the directory holds of one instance.
-#[derive(Debug, Default)]
-pub(crate) struct TaskFiles {
-    pub(crate) key: Option<PublicKey>,
-    pub(crate) receipt: Option<Vec<u8>>,
-    pub(crate) output: Option<KeptOutput>,
-    pub(crate) report: Option<Vec<u8>>,
+/// The numbers of the runs that the directory holds of one instance, in their order.
+fn runs(layout: &Layout, instance: &InstanceId) -> Result<Vec<u32>, Failure> {
+    let dir = layout.runs(instance);
+    let entries = match fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::usage(format!("cannot read `{}`", dir.display())).because(error)),
+    };
+    let mut numbers = Vec::new();
+    for entry in entries {
+        let name = entry.or_usage(|| format!("cannot read `{}`", dir.display()))?.file_name();
+        let number = name.to_str().and_then(|name| name.parse().ok());
+        numbers.push(number.ok_or_else(|| {
+            Failure::usage(format!("`{}` in `{}` is no number of a run", name.to_string_lossy(), dir.display()))
+        })?);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
-impl TaskFiles {
-    fn read(layout: &Layout, instance: &InstanceId) -> Result<Self, Failure> {
-        let key_path = layout.instance_key(instance);
-        let key = if key_path.exists() {
-            let key = orderly_signing::key::file::load_public(&key_path);
-            Some(key.or_not_verified(|| format!("the key of `{instance}` cannot be read"))?)
-        } else {
-            None
-        };
+/// An instance's key.
+fn instance_key(layout: &Layout, instance: &InstanceId) -> Result<Option<PublicKey>, Failure> {
+    let path = layout.instance_key(instance);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let key = orderly_signing::key::file::load_public(&path);
+    Ok(Some(key.or_not_verified(|| format!("the key of `{instance}` cannot be read"))?))
+}
+
+/// All that the directory holds of one task or run.
+#[derive(Debug, Default)]
+struct Files {
+    receipt: Option<Vec<u8>>,
+    output: Option<KeptOutput>,
+    report: Option<Vec<u8>>,
+}
+
+impl Files {
+    fn read(dir: &Path) -> Result<Self, Failure> {
         Ok(Self {
-            key,
-            receipt: read_optional(&layout.receipt(instance))?,
-            output: read_json(&layout.output(instance))?,
-            report: read_optional(&layout.report(instance))?,
+            receipt: read_optional(&receipt_in(dir))?,
+            output: read_json(&output_in(dir))?,
+            report: read_optional(&report_in(dir))?,
         })
     }
 }

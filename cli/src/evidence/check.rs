@@ -8,14 +8,14 @@ use std::path::Path;
 use orderly_signing::error::Refusal;
 use orderly_signing::keyring::{Keyring, Tier};
 use orderly_signing::merkle::TargetSet;
-use orderly_signing::order::{Action, Order, ScriptAction};
+use orderly_signing::order::{Action, Order, Repeat, ScriptAction};
 use orderly_signing::receipt::Receipt;
-use orderly_signing::verify::{check_receipt_for, verify_order_offline, verify_receipt};
-use orderly_signing::{Digest, InstanceId, Verified};
+use orderly_signing::verify::{check_receipt_follows, check_receipt_for, verify_order_offline, verify_receipt};
+use orderly_signing::{Digest, InstanceId, PublicKey, Verified};
 use orderly_wire::to_server::{KeptOutput, Stream};
 use serde::Serialize;
 
-use super::{Layout, TaskFiles, read, read_json};
+use super::{Files, Layout, instance_key, read, read_json, runs};
 use crate::error::{Failure, OrFail as _};
 
 /// What is known of one thing that was checked.
@@ -30,14 +30,17 @@ pub(crate) enum Proof {
     Wrong(String),
 }
 
-/// The verdict on one instance.
+/// The verdict on one instance, or on one run there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Line {
     /// The instance.
     pub(crate) instance: InstanceId,
+    /// Which run of a series, from 1; absent where the order is none, and where the instance refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<u32>,
     /// The final status, as its receipt says.
     pub(crate) status: Option<String>,
-    /// Its receipt: signed by the instance that it names, for this order.
+    /// Its receipt: signed by the instance that it names, for this order; of a series also that it follows the one before.
     pub(crate) receipt: Proof,
     /// The stored output against the receipt's digest.
     pub(crate) output: Proof,
@@ -58,7 +61,7 @@ pub(crate) struct Checked {
     pub(crate) lacking: Option<String>,
     /// Whether the list of targets is what the order signs.
     pub(crate) targets: Proof,
-    /// A line for each target.
+    /// A line for each target, or for each run of a series; also for a target that has none.
     pub(crate) lines: Vec<Line>,
 }
 
@@ -73,7 +76,7 @@ impl Checked {
         })
     }
 
-    /// How many targets have a receipt that is right.
+    /// How many lines have a receipt that is right.
     pub(crate) fn proven(&self) -> usize {
         self.lines.iter().filter(|line| line.receipt == Proof::Right).count()
     }
@@ -96,9 +99,28 @@ pub(crate) fn check(dir: &Path, keyring: &Verified<Keyring>) -> Result<Checked, 
     let set = check_targets(&order, &targets);
     let lacking = lacking(&order, keyring).map(|refusal| refusal.reason);
     let mut lines = Vec::new();
+    let asked = Asked { order: &order, lacking: lacking.as_deref() };
     for instance in targets {
-        let files = TaskFiles::read(&layout, &instance)?;
-        lines.push(line(&order, lacking.as_deref(), instance, &files));
+        let key = instance_key(&layout, &instance)?;
+        let runs = match order.repeat {
+            Repeat::Once | Repeat::DryRun => Vec::new(),
+            Repeat::Series(_) => runs(&layout, &instance)?,
+        };
+        if runs.is_empty() {
+            let files = Files::read(&layout.task(&instance))?;
+            lines.push(asked.line(&instance, key.as_ref(), &files).0);
+        }
+        let mut before = Before::Nothing;
+        for number in runs {
+            let files = Files::read(&layout.runs(&instance).join(number.to_string()))?;
+            let (mut line, receipt) = asked.line(&instance, key.as_ref(), &files);
+            line.run = Some(number);
+            if let (Proof::Right, Some(receipt)) = (&line.receipt, &receipt) {
+                line.receipt = before.followed_by(number, receipt);
+            }
+            before = receipt.map_or(Before::Absent(number), |receipt| Before::Run(Box::new(receipt)));
+            lines.push(line);
+        }
     }
     Ok(Checked {
         invocation: order.invocation.clone(),
@@ -157,32 +179,69 @@ fn check_targets(order: &Order, targets: &[InstanceId]) -> Proof {
     }
 }
 
-fn line(order: &Verified<Order>, lacking: Option<&str>, instance: InstanceId, files: &TaskFiles) -> Line {
-    let nothing = |why: &str| Proof::Unknown(why.to_owned());
-    let (Some(key), Some(bytes)) = (&files.key, &files.receipt) else {
-        let why = if files.receipt.is_none() {
-            "no receipt: it never ended there, or the receipt was left out"
-        } else {
-            "no key of the instance"
-        };
-        let (receipt, none) = (nothing(why), nothing("no receipt to compare with"));
-        // Output that no receipt vouches for is somebody's word only.
-        return Line { instance, status: None, receipt, output: none.clone(), report: none };
-    };
-    let receipt = match verify_receipt(bytes, key) {
-        Ok(receipt) => receipt,
-        Err(refusal) => {
-            let none = nothing("the receipt is not to be believed");
-            let receipt = Proof::Wrong(refusal.to_string());
-            return Line { instance, status: None, receipt, output: none.clone(), report: none };
+/// What is known of the run before.
+enum Before {
+    /// There was none.
+    Nothing,
+    /// There was this one, and no receipt of it is here that is to be believed.
+    Absent(u32),
+    /// Its receipt.
+    Run(Box<Verified<Receipt>>),
+}
+
+impl Before {
+    /// Whether this is the receipt of the run with this number, and follows the one before.
+    fn followed_by(&self, number: u32, receipt: &Verified<Receipt>) -> Proof {
+        if receipt.generation != number {
+            return Proof::Wrong(format!("it is the receipt of run {}", receipt.generation));
         }
-    };
-    Line {
-        status: Some(receipt.status.clone()),
-        receipt: check_receipt(order, lacking, &instance, &receipt),
-        output: check_output(&receipt, files.output.as_ref()),
-        report: check_report(&receipt, files.report.as_deref()),
-        instance,
+        let follows = match self {
+            Self::Absent(before) => {
+                return Proof::Unknown(format!("nothing proves run {before}, which it has to follow"));
+            }
+            Self::Nothing => check_receipt_follows(receipt, None),
+            Self::Run(before) => check_receipt_follows(receipt, Some(before)),
+        };
+        follows.map_or_else(|refusal| Proof::Wrong(refusal.to_string()), |()| Proof::Right)
+    }
+}
+
+/// The order that receipts have to answer, and what its signatures lack.
+struct Asked<'a> {
+    order: &'a Verified<Order>,
+    lacking: Option<&'a str>,
+}
+
+impl Asked<'_> {
+    /// The verdict on one task or run, and its receipt where an instance signed it.
+    fn line(&self, instance: &InstanceId, key: Option<&PublicKey>, files: &Files) -> (Line, Option<Verified<Receipt>>) {
+        let unproven = |receipt: Proof, why: &str| {
+            // Output that no receipt vouches for is somebody's word only.
+            let none = Proof::Unknown(why.to_owned());
+            Line { instance: instance.clone(), run: None, status: None, receipt, output: none.clone(), report: none }
+        };
+        let nothing = |why: String| (unproven(Proof::Unknown(why), "no receipt to compare with"), None);
+        let Some(bytes) = &files.receipt else {
+            let what = if matches!(self.order.repeat, Repeat::Series(_)) { "a run of it" } else { "it" };
+            return nothing(format!("no receipt: {what} never ended there, or the receipt was left out"));
+        };
+        let Some(key) = key else { return nothing("no key of the instance".to_owned()) };
+        let receipt = match verify_receipt(bytes, key) {
+            Ok(receipt) => receipt,
+            Err(refusal) => {
+                let wrong = Proof::Wrong(refusal.to_string());
+                return (unproven(wrong, "the receipt is not to be believed"), None);
+            }
+        };
+        let line = Line {
+            instance: instance.clone(),
+            run: None,
+            status: Some(receipt.status.clone()),
+            receipt: check_receipt(self.order, self.lacking, instance, &receipt),
+            output: check_output(&receipt, files.output.as_ref()),
+            report: check_report(&receipt, files.report.as_deref()),
+        };
+        (line, Some(receipt))
     }
 }
 

@@ -101,20 +101,22 @@ fn show(printer: &Printer, checked: &Checked) {
     }
     let (targets, _) = word(&checked.targets);
     printer.line(&format!("targets    {targets}"));
+    let series = checked.lines.iter().any(|line| line.run.is_some());
     let rows = checked.lines.iter().map(|line| -> Row {
         let ended = line.status.clone().unwrap_or_else(|| "-".to_owned());
         let tone = status::tone(&ended);
-        vec![
-            (line.instance.to_string(), Tone::Plain),
-            (ended, tone),
-            word(&line.receipt),
-            word(&line.output),
-            word(&line.report),
-        ]
+        let mut row = vec![(line.instance.to_string(), Tone::Plain)];
+        if series {
+            row.push((line.run.map_or_else(|| "-".to_owned(), |run| run.to_string()), Tone::Plain));
+        }
+        row.extend([(ended, tone), word(&line.receipt), word(&line.output), word(&line.report)]);
+        row
     });
-    printer.table(&["instance", "status", "receipt", "output", "report"], rows.collect());
+    let run = if series { &["run"][..] } else { &[] };
+    printer.table(&[&["instance"], run, &["status", "receipt", "output", "report"]].concat(), rows.collect());
     let (proven, all) = (checked.proven(), checked.lines.len());
-    printer.line(&format!("{}: {proven} of {all} target(s) have a receipt that is right", summary(checked)));
+    let what = if series { "run(s)" } else { "target(s)" };
+    printer.line(&format!("{}: {proven} of {all} {what} have a receipt that is right", summary(checked)));
 }
 
 /// The verdict in a word: "verified" is said only of what is all there.

@@ -11,6 +11,7 @@ use orderly_signing::verify::verify_keyring;
 use orderly_signing::{PublicKey, SecretKey};
 use orderly_wire::to_server::{Segment, Stream};
 
+use super::super::{output_in, receipt_in, report_in};
 use super::*;
 use crate::order::{self, Frame, Script, Work};
 
@@ -66,6 +67,11 @@ fn output() -> KeptOutput {
 
 impl Case {
     fn new() -> Self {
+        Self::of(None)
+    }
+
+    /// A case of an order with this series.
+    fn of(series: Option<orderly_wire::http::series::RunSeries>) -> Self {
         let instances = [key(10), key(11)];
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path());
@@ -75,7 +81,7 @@ impl Case {
             deadline_s: 60,
             name: None,
             now_ms: 1_764_000_000_000,
-            series: None,
+            series,
             rollout: None,
         };
         let work = Work::Script(Script {
@@ -98,7 +104,7 @@ impl Case {
         for instance in &case.instances {
             fs::create_dir_all(case.layout.task(&id(instance))).unwrap();
             fs::write(case.layout.instance_key(&id(instance)), instance.public().to_spki_pem()).unwrap();
-            fs::write(case.layout.output(&id(instance)), serde_json::to_vec(&output()).unwrap()).unwrap();
+            fs::write(output_in(&case.layout.task(&id(instance))), serde_json::to_vec(&output()).unwrap()).unwrap();
             case.put_receipt(instance, instance, |_| {});
         }
         case
@@ -126,7 +132,8 @@ impl Case {
             agent: "0.1.0".to_owned(),
         };
         change(&mut receipt);
-        fs::write(self.layout.receipt(&id(about)), sign_receipt(&receipt, signer).unwrap().to_json()).unwrap();
+        fs::write(receipt_in(&self.layout.task(&id(about))), sign_receipt(&receipt, signer).unwrap().to_json())
+            .unwrap();
     }
 
     fn check(&self) -> Checked {
@@ -198,7 +205,7 @@ fn a_script_that_only_the_server_signed_did_not_run_on_an_honest_instance() {
     assert!(checked.lines.iter().all(|line| is_wrong(&line.receipt)) && !checked.holds(false));
     // That instances refused it is what honest ones say.
     for instance in &case.instances {
-        fs::remove_file(case.layout.output(&id(instance))).unwrap();
+        fs::remove_file(output_in(&case.layout.task(&id(instance)))).unwrap();
         case.put_receipt(instance, instance, |receipt| {
             (receipt.status, receipt.started_ms, receipt.exit_code) = ("Invalid".to_owned(), None, None);
             receipt.output = OutputDigest::none();
@@ -212,7 +219,7 @@ fn standard_output_shown_as_standard_error() {
     let case = Case::new();
     let mut changed = output();
     changed.head[0].stream = Stream::Stderr;
-    fs::write(case.layout.output(&id(&case.instances[0])), serde_json::to_vec(&changed).unwrap()).unwrap();
+    fs::write(output_in(&case.layout.task(&id(&case.instances[0]))), serde_json::to_vec(&changed).unwrap()).unwrap();
     assert!(case.check().lines.iter().any(|line| is_wrong(&line.output)));
 }
 
@@ -226,8 +233,8 @@ fn receipt_for_another_order() {
 #[test]
 fn receipt_of_another_instance() {
     let case = Case::new();
-    let bytes = fs::read(case.layout.receipt(&id(&case.instances[1]))).unwrap();
-    fs::write(case.layout.receipt(&id(&case.instances[0])), bytes).unwrap();
+    let bytes = fs::read(receipt_in(&case.layout.task(&id(&case.instances[1])))).unwrap();
+    fs::write(receipt_in(&case.layout.task(&id(&case.instances[0]))), bytes).unwrap();
     assert!(case.check().lines.iter().any(|line| is_wrong(&line.receipt)));
 }
 
@@ -236,10 +243,10 @@ fn output_changed() {
     let case = Case::new();
     let mut changed = output();
     changed.head[0].data = b"hullo\n".to_vec();
-    fs::write(case.layout.output(&id(&case.instances[0])), serde_json::to_vec(&changed).unwrap()).unwrap();
+    fs::write(output_in(&case.layout.task(&id(&case.instances[0]))), serde_json::to_vec(&changed).unwrap()).unwrap();
     assert!(case.check().lines.iter().any(|line| is_wrong(&line.output)));
     changed.head[0].data.push(b'!');
-    fs::write(case.layout.output(&id(&case.instances[0])), serde_json::to_vec(&changed).unwrap()).unwrap();
+    fs::write(output_in(&case.layout.task(&id(&case.instances[0]))), serde_json::to_vec(&changed).unwrap()).unwrap();
     assert!(case.check().lines.iter().any(|line| is_wrong(&line.output)));
 }
 
@@ -247,13 +254,13 @@ fn output_changed() {
 fn report_changed_added_or_missing() {
     let case = Case::new();
     let first = &case.instances[0];
-    fs::write(case.layout.report(&id(first)), b"{}").unwrap();
+    fs::write(report_in(&case.layout.task(&id(first))), b"{}").unwrap();
     assert!(case.check().lines.iter().any(|line| is_wrong(&line.report)));
     case.put_receipt(first, first, |receipt| receipt.report = Some(Digest::of(b"{}")));
     assert!(case.check().holds(true));
-    fs::write(case.layout.report(&id(first)), b"{ }").unwrap();
+    fs::write(report_in(&case.layout.task(&id(first))), b"{ }").unwrap();
     assert!(!case.check().holds(false));
-    fs::remove_file(case.layout.report(&id(first))).unwrap();
+    fs::remove_file(report_in(&case.layout.task(&id(first)))).unwrap();
     let checked = case.check();
     assert!(checked.holds(false) && !checked.holds(true));
 }
@@ -261,8 +268,84 @@ fn report_changed_added_or_missing() {
 #[test]
 fn a_missing_receipt_is_unknown_not_right() {
     let case = Case::new();
-    fs::remove_file(case.layout.receipt(&id(&case.instances[0]))).unwrap();
+    fs::remove_file(receipt_in(&case.layout.task(&id(&case.instances[0])))).unwrap();
     let checked = case.check();
     assert_eq!(checked.proven(), 1);
+    assert!(checked.holds(false) && !checked.holds(true));
+}
+
+/// An hourly series whose first instance had three runs, the second none.
+fn series() -> Case {
+    let hourly = serde_json::json!({ "due": { "frequency": "rate(1h)" } });
+    let case = Case::of(Some(serde_json::from_value(hourly).unwrap()));
+    let mut previous = None;
+    for instance in &case.instances {
+        for file in [receipt_in, output_in] {
+            fs::remove_file(file(&case.layout.task(&id(instance)))).unwrap();
+        }
+    }
+    for run in 1..=3 {
+        previous = Some(put_run(&case, run, run, previous));
+    }
+    case
+}
+
+fn run_dir(case: &Case, number: u32) -> std::path::PathBuf {
+    case.layout.runs(&id(&case.instances[0])).join(number.to_string())
+}
+
+/// Writes the receipt and output of this run at the place of that number; answers the receipt's digest.
+fn put_run(case: &Case, place: u32, generation: u32, previous: Option<Digest>) -> Digest {
+    let dir = run_dir(case, place);
+    fs::create_dir_all(&dir).unwrap();
+    let task = case.layout.task(&id(&case.instances[0]));
+    case.put_receipt(&case.instances[0], &case.instances[0], |receipt| {
+        receipt.generation = generation;
+        receipt.series = Some(orderly_signing::receipt::SeriesRun { scheduled_ms: 1, previous });
+    });
+    fs::rename(receipt_in(&task), receipt_in(&dir)).unwrap();
+    fs::write(output_in(&dir), serde_json::to_vec(&output()).unwrap()).unwrap();
+    orderly_signing::Envelope::parse(&fs::read(receipt_in(&dir)).unwrap()).unwrap().digest()
+}
+
+/// What is said of the receipts of the first instance's runs.
+fn of_runs(checked: &Checked) -> Vec<(u32, &Proof)> {
+    checked.lines.iter().filter_map(|line| Some((line.run?, &line.receipt))).collect()
+}
+
+#[test]
+fn runs_of_a_series_hold_from_the_first_to_the_last() {
+    let checked = series().check();
+    assert_eq!(of_runs(&checked), [(1, &Proof::Right), (2, &Proof::Right), (3, &Proof::Right)]);
+    assert!(checked.holds(false) && !checked.holds(true), "the other instance had no run: {checked:?}");
+    assert_eq!((checked.lines.len(), checked.proven()), (4, 3));
+}
+
+#[test]
+fn run_left_out_of_a_series() {
+    let case = series();
+    fs::remove_dir_all(run_dir(&case, 2)).unwrap();
+    assert!(is_wrong(of_runs(&case.check())[1].1));
+    fs::remove_dir_all(run_dir(&case, 1)).unwrap();
+    assert!(is_wrong(of_runs(&case.check())[0].1), "the first run is not the first");
+}
+
+#[test]
+fn run_moved_or_put_into_a_series() {
+    let case = series();
+    fs::rename(run_dir(&case, 3), run_dir(&case, 4)).unwrap();
+    assert!(is_wrong(of_runs(&case.check())[2].1));
+    let case = series();
+    put_run(&case, 3, 3, Some(Digest::of(b"another past")));
+    assert!(is_wrong(of_runs(&case.check())[2].1));
+}
+
+#[test]
+fn a_run_without_its_receipt_is_unknown_and_so_is_what_follows() {
+    let case = series();
+    fs::remove_file(receipt_in(&run_dir(&case, 2))).unwrap();
+    let checked = case.check();
+    let runs = of_runs(&checked);
+    assert!(matches!((runs[1].1, runs[2].1), (Proof::Unknown(_), Proof::Unknown(_))), "{runs:?}");
     assert!(checked.holds(false) && !checked.holds(true));
 }
