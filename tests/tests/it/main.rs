@@ -22,5 +22,6 @@ mod native;
 mod plugins;
 mod rollouts;
 mod script_extras;
+mod series;
 mod unreachable;
 mod use_cases;
