@@ -26,9 +26,14 @@ pub(super) fn repeat(
         faults.push(Fault { field: format!("series{field}"), message });
     };
     let timeout_s = match action {
-        Action::Script(ScriptAction { timeout_s, .. }) | Action::Plugin { timeout_s, .. } => *timeout_s,
+        Action::Script(ScriptAction { timeout_s, .. }) => *timeout_s,
+        Action::Plugin { timeout_s, .. } => {
+            // Said here, since every agent would refuse it.
+            wrong("", "is for scripts: no agent keeps the schedule of a plugin".to_owned());
+            *timeout_s
+        }
         Action::File(_) | Action::Collect(_) | Action::Stop { .. } => {
-            wrong("", "is for scripts and plugins: files are moved once".to_owned());
+            wrong("", "is for scripts: files are moved once".to_owned());
             0
         }
     };

@@ -28,6 +28,7 @@ pub(super) async fn retire(conn: &mut Conn, invocations: &[InvocationKey], now_m
             "DELETE FROM deliveries WHERE order_id IN (SELECT id FROM orders WHERE invocation_id = $1)",
             "DELETE FROM orders WHERE invocation_id = $1",
             "DELETE FROM blob_uses WHERE invocation_id = $1",
+            "DELETE FROM rollout_releases WHERE invocation_id = $1",
             "DELETE FROM invocations WHERE id = $1",
         ] {
             sqlx::query::<Db>(statement).bind(*invocation).execute(&mut *conn).await?;
