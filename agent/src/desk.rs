@@ -41,6 +41,7 @@ mod intake;
 mod receipts;
 mod recovery;
 mod series;
+mod stop;
 mod work;
 
 /// Frames of live output that wait for the link; more are dropped.

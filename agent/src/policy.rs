@@ -28,7 +28,7 @@ use orderly_signing::verify::{Plugin as Vouched, Verified, verify_order, verify_
 use orderly_wire::to_agent::PluginDocuments;
 
 use crate::config::{Containers, Effects};
-use crate::exec::account::{Account, AccountError};
+use crate::exec::account::Account;
 use crate::exec::file::AdmittedFile;
 use crate::exec::plugin::AdmittedPlugin;
 use crate::exec::script::{AdmittedScript, Script, quota};
@@ -38,53 +38,10 @@ use crate::exec::{chain, collect, trial, values};
 use crate::journal::Journal;
 
 mod container;
+mod refused;
 pub(crate) mod series;
 
-/// An order is not followed.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    /// The check that said no; nothing where the order itself is in order but this instance lacks what it names.
-    pub check: Option<Check>,
-    /// A word for it, which also says under which status it is reported.
-    pub code: ResultCode,
-    /// A sentence for people.
-    pub reason: String,
-}
-
-impl Refused {
-    /// A check said no.
-    pub(crate) fn because(check: Check, reason: impl Into<String>) -> Self {
-        let code = match check {
-            Check::Capabilities => ResultCode::CapabilityDenied,
-            Check::Journal => ResultCode::JournalUnavailable,
-            _ => ResultCode::OrderRefused,
-        };
-        Self { check: Some(check), code, reason: reason.into() }
-    }
-
-    /// The instance lacks something.
-    pub(crate) fn lacking(code: ResultCode, reason: impl Into<String>) -> Self {
-        Self { check: None, code, reason: reason.into() }
-    }
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self::because(refusal.check, refusal.reason)
-    }
-}
-
-impl From<AccountError> for Refused {
-    fn from(error: AccountError) -> Self {
-        let code = match error {
-            AccountError::Database(_) | AccountError::NoUser(_) | AccountError::NotRoot { .. } => {
-                ResultCode::AccountNotExists
-            }
-            AccountError::NoDirectory(_) | AccountError::RelativeDirectory(_) => ResultCode::DirectoryNotExists,
-        };
-        Self::lacking(code, chain(&error))
-    }
-}
+pub(crate) use refused::Refused;
 
 /// A file's way that was admitted.
 #[derive(Debug, Clone)]

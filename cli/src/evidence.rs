@@ -8,7 +8,6 @@ mod check;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use orderly_model::report::Report;
 use orderly_signing::{InstanceId, PublicKey};
 use orderly_wire::http::instance::InstanceView;
 use orderly_wire::http::invocation::{Evidence, InvocationView};
@@ -16,7 +15,6 @@ use orderly_wire::http::series::{RunDetail, RunView};
 use orderly_wire::http::task::{TaskDetail, TaskView};
 use orderly_wire::to_server::KeptOutput;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 pub(crate) use check::{Checked, Proof, check, lacking, signers};
 
@@ -116,38 +114,30 @@ pub(crate) async fn download(
         write_whole(&layout.instance_key(instance), view.key.to_spki_pem().as_bytes())?;
         let base = format!("{base}/tasks/{instance}");
         let detail: TaskDetail = client.get(&base).await?;
-        let report = detail.report.as_ref();
-        receipts += put(&layout.task(instance), detail.receipt.as_ref(), detail.output.as_ref(), report)?;
+        receipts += put(&layout.task(instance), &detail)?;
         if invocation.series.is_none() {
             continue;
         }
         let runs: Vec<RunView> = client.all(&format!("{base}/runs")).await?;
         for run in runs {
-            let number = run.generation;
-            let detail: RunDetail = client.get(&format!("{base}/runs/{number}")).await?;
-            let dir = layout.runs(instance).join(number.to_string());
-            let report = detail.report.as_ref();
-            receipts += put(&dir, detail.receipt.as_ref(), detail.output.as_ref(), report)?;
+            let number = run.task.generation;
+            let RunDetail { task: detail, .. } = client.get(&format!("{base}/runs/{number}")).await?;
+            receipts += put(&layout.runs(instance).join(number.to_string()), &detail)?;
         }
     }
     Ok(receipts)
 }
 
 /// Writes what there is of one task or run; answers how many receipts that are.
-fn put(
-    dir: &Path,
-    receipt: Option<&Value>,
-    output: Option<&KeptOutput>,
-    report: Option<&Report>,
-) -> Result<usize, Failure> {
+fn put(dir: &Path, detail: &TaskDetail) -> Result<usize, Failure> {
     make_private_dir(dir)?;
-    if let Some(output) = output {
+    if let Some(output) = &detail.output {
         write_json(&output_in(dir), output)?;
     }
-    if let Some(report) = report {
+    if let Some(report) = &detail.report {
         write_json(&report_in(dir), report)?;
     }
-    let Some(receipt) = receipt else { return Ok(0) };
+    let Some(receipt) = &detail.receipt else { return Ok(0) };
     write_whole(&receipt_in(dir), receipt.to_string().as_bytes())?;
     Ok(1)
 }

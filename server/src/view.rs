@@ -70,40 +70,22 @@ fn series(row: &SeriesRow) -> SeriesView {
 /// A run of a series.
 #[must_use]
 pub fn run(invocation: &str, row: &RunRow) -> RunView {
-    let refused = row.code.as_deref() == Some(RECEIPT_REFUSED) && row.reason.is_none();
-    let reason =
-        refused.then_some("the instance reported the end with a receipt that does not verify; it was not stored");
-    RunView {
-        invocation: invocation.to_owned(),
-        instance: row.instance_uid.clone(),
-        instance_name: row.instance_name.clone(),
-        generation: number(row.generation),
-        status: row.status.as_str().to_owned(),
-        due_ms: row.due_ms,
-        late: row.late.clone(),
-        code: row.code.clone(),
-        reason: row.reason.clone().or(reason.map(str::to_owned)),
-        check: row.check.clone(),
-        exit_code: row.exit_code,
-        started_ms: row.started_ms,
-        finished_ms: row.finished_ms,
-        output_bytes: unsigned(row.output_bytes),
-        dropped_bytes: unsigned(row.dropped_bytes),
-    }
+    RunView { task: task(invocation, &row.task), due_ms: row.due_ms, late: row.late.clone() }
 }
 
 /// What was left out of a series.
 #[must_use]
 pub fn skip(row: &SkipRow) -> SkipView {
+    let skip = &row.skip;
     SkipView {
         instance: row.instance_uid.clone(),
         instance_name: row.instance_name.clone(),
-        reason: row.reason.clone(),
-        first_ms: row.first_ms,
-        last_ms: row.last_ms,
-        count: unsigned(row.count),
-        exact: row.exact,
-        told_ms: row.told_ms,
+        reason: skip.reason.clone(),
+        first_ms: skip.first_ms,
+        last_ms: skip.last_ms,
+        count: unsigned(skip.count),
+        exact: skip.exact,
+        told_ms: skip.told_ms,
     }
 }
 

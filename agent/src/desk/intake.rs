@@ -1,6 +1,6 @@
 //! Taking an order in: the nine checks in their order, then the promise.
 //!
-//! Owns what happens between an offer and "accepted", "refused" or a stop. An order that is in the journal already is
+//! Owns what happens between an offer and "accepted" or "refused"; a stop that was checked is handed on. An order that is in the journal already is
 //! answered with its state and never checked or started again: its digest is over all that was signed, so it is the
 //! very order that was checked when it came first. Every refusal is reported with a receipt.
 
@@ -24,10 +24,6 @@ use crate::exec::{Outcome, chain};
 use crate::journal::record::Record;
 use crate::journal::{self, Journal, Known};
 use crate::policy::{self, Gate, Refused};
-
-/// How long behind its own end a stop for an order that never came is remembered: longer than that order, which was signed before
-/// the stop was, can be accepted.
-const STOP_KEPT_MS: i64 = policy::LIFETIME_MAX_MS;
 
 /// Bytes of all scripts that run or wait: memory is bounded whatever a server sends.
 const HELD_MAX_BYTES: u64 = 32 * 1024 * 1024;
@@ -92,7 +88,7 @@ impl Desk {
     }
 
     /// Whether the order is known; then its state is told again.
-    fn answered(&self, order: &Digest) -> bool {
+    pub(super) fn answered(&self, order: &Digest) -> bool {
         let mut state = self.state.borrow_mut();
         let Some(known) = state.journal.known(order) else { return false };
         if let Some(seq) = state.journal.first_report_about(order) {
@@ -355,45 +351,6 @@ impl Desk {
         }
         drop(state);
         self.outbox.notify_one();
-    }
-
-    /// Does what a verified stop says. Needs no record of its own: stopping twice is stopping once, and its receipt is
-    /// the stopped task's.
-    fn stop(&self, stop: &Verified<Order>, target: Digest, invocation: &str) {
-        let mut state = self.state.borrow_mut();
-        let known = state.journal.invocation(&target);
-        let invocation = known.as_deref().unwrap_or(invocation);
-        let phase = state.active.get(&target).map(|active| (active.phase, active.stop.clone()));
-        match (phase, state.journal.known(&target)) {
-            (Some((Phase::Checking, token)), _) => token.cancel(),
-            (Some((Phase::Accepted, token)), known) => {
-                if known == Some(Known::Open { stopping: false }) {
-                    let event = ReportEvent::Stopping { at_ms: local_ms() };
-                    let mut records: Vec<_> = raised(&state, stop).into_iter().collect();
-                    records.push(report(&state.journal, target, Some(invocation.to_owned()), event));
-                    if let Err(error) = state.journal.append(&records) {
-                        tracing::warn!(order = %target, error = %chain(&error), "a stop is followed but not recorded");
-                    }
-                }
-                tracing::info!(invocation.id = invocation, order = %target, "stopping");
-                token.cancel();
-                drop(state);
-                self.outbox.notify_one();
-            }
-            (None, Some(_)) => {
-                drop(state);
-                self.answered(&target);
-            }
-            (None, None) => {
-                drop(state);
-                let outcome = Outcome::without_run(
-                    TaskStatus::Cancelled,
-                    None,
-                    "it was stopped before it arrived, and will not run",
-                );
-                self.end_unaccepted(target, None, invocation, stop.expires_ms.saturating_add(STOP_KEPT_MS), outcome);
-            }
-        }
     }
 }
 

@@ -19,6 +19,7 @@ CREATE TABLE runs (
     finished_ms BIGINT,
     output_bytes BIGINT NOT NULL DEFAULT 0,
     dropped_bytes BIGINT NOT NULL DEFAULT 0,
+    output_digest BYTEA,
     receipt_digest BYTEA,
     receipt BYTEA,
     output BYTEA,

@@ -2,7 +2,6 @@
 
 use axum::extract::Path;
 use axum::http::StatusCode;
-use orderly_model::report::Report;
 use orderly_wire::http::Page;
 use orderly_wire::http::series::{RunDetail, RunView, SkipView};
 use serde::Deserialize;
@@ -66,7 +65,7 @@ async fn page(
     let newest = if instance.is_some() { i64::from(i32::MAX) } else { i64::MAX };
     let before = after(query.after.as_deref(), newest)?.min(newest);
     let mut rows = api.store.runs(invocation.key, instance, before, one_more(limit)).await?;
-    let key = |row: &crate::store::row::RunRow| instance.map_or(row.key, |_| i64::from(row.generation));
+    let key = |row: &crate::store::row::RunRow| instance.map_or(row.key, |_| i64::from(row.task.generation));
     let next = cut(&mut rows, limit, key);
     Ok(axum::Json(Page { items: rows.iter().map(|row| view::run(&invocation.uid, row)).collect(), next }))
 }
@@ -91,19 +90,8 @@ pub(crate) async fn show(
             .detail(format!("`{}` of {} on {}", run.escape_debug(), invocation.uid, task.instance_uid))
             .hint(format!("`orderly invocation runs {}` lists them", invocation.uid))
     })?;
-    let unreadable = |error: serde_json::Error| ApiError::internal(&error);
-    let view = view::run(&invocation.uid, &row);
-    let Some(result) = result else {
-        return Ok(axum::Json(RunDetail { view, output: None, report: None, receipt: None }));
-    };
-    let report: Option<Report> =
-        result.report.as_deref().map(serde_json::from_slice).transpose().map_err(unreadable)?;
-    Ok(axum::Json(RunDetail {
-        view,
-        output: Some(serde_json::from_slice(&result.output).map_err(unreadable)?),
-        report,
-        receipt: Some(serde_json::from_slice(&result.receipt).map_err(unreadable)?),
-    }))
+    let task = tasks::detail(&invocation, &row.task, result)?;
+    Ok(axum::Json(RunDetail { task, due_ms: row.due_ms, late: row.late }))
 }
 
 /// Lists what was left out of a series: a row for each instance and reason. `limit` counts instances.

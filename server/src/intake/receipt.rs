@@ -9,9 +9,10 @@ use orderly_wire::to_server::{Finished, KeptOutput, Report, ReportEvent, Stream,
 use tracing::warn;
 
 use crate::clock;
-use crate::store::fact::series::{RunEnd, SeriesFact, Skip};
+use crate::store::fact::series::{RunEnd, SeriesFact};
 use crate::store::fact::{Ended, Fact, What};
 use crate::store::row::InstanceKey;
+use crate::store::row::Skip;
 
 /// An instance that reports over a proven link.
 #[derive(Debug, Clone)]

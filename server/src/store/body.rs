@@ -29,6 +29,8 @@ mod record;
 mod retention;
 #[path = "body/rollout.rs"]
 mod rollout;
+#[path = "body/run.rs"]
+mod run;
 #[path = "body/series.rs"]
 mod series;
 #[path = "body/stop.rs"]

@@ -29,7 +29,7 @@ pub use group::GroupRow;
 pub use plugin::{AddOutcome, PluginDocuments, PluginRow};
 pub use retention::{AgedRow, KeptRow, PrunedRow};
 pub use rollout::{NewRollout, Rolled, Rolling, RolloutRow, Steer, SteerOutcome};
-pub use series::{RunRow, SeriesRow, SkipRow};
+pub use series::{RunRow, SeriesRow, Skip, SkipRow};
 
 /// Key of an instance inside the store.
 pub type InstanceKey = i64;

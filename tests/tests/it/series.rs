@@ -50,7 +50,7 @@ fn runs(fleet: &Fleet, invocation: &str) -> Vec<RunView> {
 fn ended(fleet: &Fleet, invocation: &str, count: usize) -> Vec<RunView> {
     until("runs that have ended", PERIOD, || {
         let runs = runs(fleet, invocation);
-        (runs.iter().filter(|run| run.finished_ms.is_some()).count() >= count).then_some(runs)
+        (runs.iter().filter(|run| run.task.finished_ms.is_some()).count() >= count).then_some(runs)
     })
 }
 
@@ -92,7 +92,7 @@ fn over_a_killed_agent_and_a_killed_server_no_run_is_doubled_and_each_one_left_o
     assert_eq!(task.view.status, "Stopped", "{stopped}");
     let last = runs(&fleet, &id);
     assert_eq!(last.len(), begun(&witness), "each run began once: {last:?}");
-    assert!(last.iter().all(|run| run.status == "Success"), "{last:?}");
+    assert!(last.iter().all(|run| run.task.status == "Success"), "{last:?}");
     // Every time that was due between the first run and the last was a run, or is told as left out.
     let skips = fleet.api.get::<Page<SkipView>>(&format!("/v1/invocations/{id}/skips")).unwrap().items;
     let told: u64 = skips.iter().map(|skip| skip.count).sum();
@@ -125,5 +125,5 @@ fn what_is_due_at_one_time_runs_then_and_is_over() {
     assert_eq!(task.view.status, "Success", "{:?}", task.view);
     let runs = runs(&fleet, &id);
     assert_eq!(runs.len(), 1);
-    assert!(runs[0].started_ms.is_some_and(|started| started >= runs[0].due_ms), "{runs:?}");
+    assert!(runs[0].task.started_ms.is_some_and(|started| started >= runs[0].due_ms), "{runs:?}");
 }

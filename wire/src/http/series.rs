@@ -5,6 +5,8 @@ use orderly_signing::order::{Due, Misfire, Overlap, Series};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::task::{TaskDetail, TaskView};
+
 /// When an invocation is due, where it is not once and at once. Where the request carries an order this must equal what it says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -59,67 +61,31 @@ pub struct SeriesView {
     pub issued_ms: i64,
 }
 
-/// A run of a series on one instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// A run of a series on one instance: what its task is in that run, and when that was due. The status is `Running`, or how the run
+/// ended; the generation is its number on that instance, from 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunView {
-    /// The invocation.
-    pub invocation: String,
-    /// The instance.
-    #[schema(value_type = String)]
-    pub instance: InstanceId,
-    /// The instance's name.
-    pub instance_name: String,
-    /// Its number on that instance, from 1.
-    pub generation: u32,
-    /// `Running`, or how it ended.
-    pub status: String,
+    /// As tasks are shown.
+    #[serde(flatten)]
+    pub task: TaskView,
     /// When it was due.
     pub due_ms: i64,
     /// Why it began later than it was due, and in the place of all that were missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<String>,
-    /// The error code of the result.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// Why, in a sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The check that failed, where the instance refused it when its turn came.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub check: Option<String>,
-    /// The exit code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
-    /// When it started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_ms: Option<i64>,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_ms: Option<i64>,
-    /// Bytes of output in all.
-    pub output_bytes: u64,
-    /// Bytes of output that were dropped.
-    pub dropped_bytes: u64,
 }
 
-/// A run with its receipt.
+/// A run with all that is kept of its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunDetail {
-    /// As lists show it.
+    /// As tasks are shown.
     #[serde(flatten)]
-    pub view: RunView,
-    /// What was kept of the output; absent while it runs.
+    pub task: TaskDetail,
+    /// When it was due.
+    pub due_ms: i64,
+    /// Why it began later than it was due, and in the place of all that were missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
-    pub output: Option<crate::to_server::KeptOutput>,
-    /// What a plugin reported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
-    pub report: Option<orderly_model::report::Report>,
-    /// The receipt, a DSSE envelope; absent until it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
-    pub receipt: Option<serde_json::Value>,
+    pub late: Option<String>,
 }
 
 /// What was left out of a series on one instance for one reason.

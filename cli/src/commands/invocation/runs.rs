@@ -42,15 +42,16 @@ fn table(printer: &Printer, shown: &Shown) {
 }
 
 fn run(view: &RunView) -> Row {
-    let exit = view.exit_code.map(|code| format!("exit code {code}"));
-    let late = view.late.as_ref().map(|late| format!("late: {late}"));
-    let why = [late, view.code.clone(), exit, view.reason.clone()];
+    let RunView { task, due_ms, late } = view;
+    let exit = task.exit_code.map(|code| format!("exit code {code}"));
+    let late = late.as_ref().map(|late| format!("late: {late}"));
+    let why = [late, task.code.clone(), exit, task.reason.clone()];
     vec![
-        (view.instance_name.clone(), Tone::Plain),
-        (view.generation.to_string(), Tone::Plain),
-        (time(view.due_ms), Tone::Plain),
-        (view.status.clone(), status::tone(&view.status)),
-        (status::took(view.started_ms, view.finished_ms), Tone::Plain),
+        (task.instance_name.clone(), Tone::Plain),
+        (task.generation.to_string(), Tone::Plain),
+        (time(*due_ms), Tone::Plain),
+        (task.status.clone(), status::tone(&task.status)),
+        (status::took(task.started_ms, task.finished_ms), Tone::Plain),
         (why.into_iter().flatten().collect::<Vec<_>>().join(", "), Tone::Plain),
     ]
 }

@@ -97,7 +97,8 @@ async fn a_series_runs_skips_and_is_stopped() {
         keeper.end(2, Some(first), |receipt| (receipt.status, receipt.exit_code) = ("Failed".into(), Some(3))).await;
     keeper.begin(3).await;
     keeper.end(1, None, |_| {}).await;
-    let told: Vec<_> = keeper.runs().await.into_iter().map(|run| (run.generation, run.status, run.exit_code)).collect();
+    let told: Vec<_> =
+        keeper.runs().await.into_iter().map(|run| (run.task.generation, run.task.status, run.task.exit_code)).collect();
     let run = |number, status: &str, code| (number, status.to_owned(), code);
     assert_eq!(told, [run(3, "Running", None), run(2, "Failed", Some(3)), run(1, "Success", Some(0))]);
     let path = format!("/v1/invocations/{}/tasks/{}/runs", keeper.id, keeper.agent.id);
@@ -105,9 +106,9 @@ async fn a_series_runs_skips_and_is_stopped() {
     let rest: Page<RunView> = server.get(&format!("{path}?limit=2&after={}", page.next.unwrap())).await;
     assert_eq!((page.items.len(), rest.items.len(), rest.next), (2, 1, None));
     let detail: RunDetail = server.get(&format!("{path}/2")).await;
-    let receipt = serde_json::to_vec(&detail.receipt.unwrap()).unwrap();
+    let receipt = serde_json::to_vec(&detail.task.receipt.unwrap()).unwrap();
     assert_eq!(orderly_signing::envelope::Envelope::parse(&receipt).unwrap().digest(), second);
-    assert_eq!(server.get::<RunDetail>(&format!("{path}/3")).await.receipt, None);
+    assert_eq!(server.get::<RunDetail>(&format!("{path}/3")).await.task.receipt, None);
 
     // Told again, and told with more folded into it: counted once.
     for count in [2, 2, 3] {
@@ -153,7 +154,10 @@ async fn runs_of_a_rogue_instance_that_cannot_be() {
     keeper.begin(2).await;
     keeper.end(2, Some(Digest::of(b"another")), |_| {}).await;
     let run = keeper.runs().await.swap_remove(0);
-    assert_eq!((run.generation, run.status.as_str(), run.code.as_deref()), (2, "Error", Some("ReceiptRefused")));
+    assert_eq!(
+        (run.task.generation, run.task.status.as_str(), run.task.code.as_deref()),
+        (2, "Error", Some("ReceiptRefused"))
+    );
     assert_eq!(keeper.task().await.status, "Scheduled");
     keeper.tell(0, ReportEvent::SeriesEnded { end: EndOfSeries::Completed, at_ms: 99 }).await;
     assert_eq!(keeper.task().await.status, "Error", "as its last run");

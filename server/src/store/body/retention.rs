@@ -2,7 +2,7 @@
 
 use sqlx::{QueryBuilder, Row as _};
 
-use super::{Conn, Db, Reader};
+use super::{Conn, Db, Reader, rollout};
 use crate::store::StoreError;
 use crate::store::change::Answer;
 use crate::store::row::{AgedRow, InvocationKey, KeptRow, PrunedRow};
@@ -28,11 +28,11 @@ pub(super) async fn retire(conn: &mut Conn, invocations: &[InvocationKey], now_m
             "DELETE FROM deliveries WHERE order_id IN (SELECT id FROM orders WHERE invocation_id = $1)",
             "DELETE FROM orders WHERE invocation_id = $1",
             "DELETE FROM blob_uses WHERE invocation_id = $1",
-            "DELETE FROM rollout_releases WHERE invocation_id = $1",
             "DELETE FROM invocations WHERE id = $1",
         ] {
             sqlx::query::<Db>(statement).bind(*invocation).execute(&mut *conn).await?;
         }
+        rollout::forget(&mut *conn, *invocation).await?;
         retired += 1;
     }
     Ok(Answer::Counted(retired))

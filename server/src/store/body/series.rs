@@ -1,4 +1,4 @@
-//! Recording what instances observed of series, and reading it. The number of statements does not grow with the batch but per chunk.
+//! Recording what instances observed of series. The number of statements does not grow with the batch but per chunk.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +10,11 @@ use tracing::warn;
 use super::super::CHUNK;
 use super::record::{Known, TaskKey, Touched};
 use super::task::{code, status};
-use super::{Conn, Db, Reader, Row, digest_or_none, parsed};
+use super::{Conn, Db, digest_or_none};
 use crate::store::StoreError;
-use crate::store::fact::series::{RunEnd, SeriesFact, Skip, Skips, can_be};
+use crate::store::fact::series::{RunEnd, SeriesFact, Skips, can_be};
 use crate::store::fact::{Ended, RECEIPT_REFUSED, What};
-use crate::store::row::{InstanceKey, InvocationKey, ResultRow, RunRow, SkipRow};
+use crate::store::row::{InstanceKey, InvocationKey, Skip};
 
 /// A task and the number of a run.
 type RunKey = (InvocationKey, InstanceKey, i32);
@@ -245,7 +245,7 @@ impl<'a> Kept<'a> {
         for chunk in runs.chunks(CHUNK) {
             let mut query = QueryBuilder::<Db>::new(
                 "INSERT INTO runs (invocation_id, instance_id, generation, status, due_ms, late, exit_code, code, reason, \
-                 check_code, started_ms, finished_ms, output_bytes, dropped_bytes, receipt_digest, receipt, output, report) ",
+                 check_code, started_ms, finished_ms, output_bytes, dropped_bytes, output_digest, receipt_digest, receipt, output, report) ",
             );
             query.push_values(chunk, |mut row, ((invocation, instance, generation), run)| {
                 let end = run.end;
@@ -263,6 +263,7 @@ impl<'a> Kept<'a> {
                     .push_bind(run.finished_ms)
                     .push_bind(end.map_or(0, |end| end.output_bytes))
                     .push_bind(end.map_or(0, |end| end.dropped_bytes))
+                    .push_bind(end.map(|end| &end.output_digest.as_bytes()[..]))
                     .push_bind(run.digest.as_ref().map(|digest| &digest.as_bytes()[..]))
                     .push_bind(end.map(|end| &end.receipt[..]))
                     .push_bind(end.map(|end| &end.output[..]))
@@ -274,7 +275,7 @@ impl<'a> Kept<'a> {
                  due_ms = excluded.due_ms, late = COALESCE(runs.late, excluded.late), exit_code = excluded.exit_code, \
                  code = excluded.code, reason = excluded.reason, check_code = excluded.check_code, \
                  started_ms = excluded.started_ms, finished_ms = excluded.finished_ms, output_bytes = excluded.output_bytes, \
-                 dropped_bytes = excluded.dropped_bytes, receipt_digest = excluded.receipt_digest, \
+                 dropped_bytes = excluded.dropped_bytes, output_digest = excluded.output_digest, receipt_digest = excluded.receipt_digest, \
                  receipt = excluded.receipt, output = excluded.output, report = excluded.report",
             );
             query.build().persistent(chunk.len() == CHUNK || chunk.len() == 1).execute(&mut *conn).await?;
@@ -323,106 +324,5 @@ impl Run<'_> {
             finished_ms: None,
             changed: true,
         }
-    }
-}
-
-const RUN: &str = "SELECT u.id, i.uid, i.name, u.generation, u.status, u.due_ms, u.late, u.exit_code, u.code, u.reason, \
-     u.check_code, u.started_ms, u.finished_ms, u.output_bytes, u.dropped_bytes";
-
-fn run(row: &Row) -> Result<RunRow, StoreError> {
-    Ok(RunRow {
-        key: row.try_get(0)?,
-        instance_uid: parsed("instances", row.try_get(1)?)?,
-        instance_name: row.try_get(2)?,
-        generation: row.try_get(3)?,
-        status: status(row.try_get(4)?)?,
-        due_ms: row.try_get(5)?,
-        late: row.try_get(6)?,
-        exit_code: row.try_get(7)?,
-        code: row.try_get(8)?,
-        reason: row.try_get(9)?,
-        check: row.try_get(10)?,
-        started_ms: row.try_get(11)?,
-        finished_ms: row.try_get(12)?,
-        output_bytes: row.try_get(13)?,
-        dropped_bytes: row.try_get(14)?,
-    })
-}
-
-impl Reader {
-    /// A page of runs, the newest first: of an invocation by key, of one instance by number.
-    pub(in crate::store) async fn runs(
-        &self,
-        invocation: InvocationKey,
-        instance: Option<InstanceKey>,
-        before: i64,
-        limit: i64,
-    ) -> Result<Vec<RunRow>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new(RUN);
-        query.push(" FROM runs u JOIN instances i ON i.id = u.instance_id WHERE u.invocation_id = ");
-        query.push_bind(invocation);
-        let column = if let Some(instance) = instance {
-            query.push(" AND u.instance_id = ").push_bind(instance);
-            "u.generation"
-        } else {
-            "u.id"
-        };
-        query.push(" AND ").push(column).push(" < ").push_bind(before);
-        query.push(" ORDER BY ").push(column).push(" DESC LIMIT ").push_bind(limit);
-        let rows = query.build().fetch_all(&self.pool).await?;
-        rows.iter().map(run).collect()
-    }
-
-    /// One run, with what is long about it where it has ended with a receipt.
-    pub(in crate::store) async fn run(
-        &self,
-        invocation: InvocationKey,
-        instance: InstanceKey,
-        generation: i32,
-    ) -> Result<Option<(RunRow, Option<ResultRow>)>, StoreError> {
-        let mut query = QueryBuilder::<Db>::new(RUN);
-        query.push(", u.receipt, u.output, u.report FROM runs u JOIN instances i ON i.id = u.instance_id");
-        query.push(" WHERE u.invocation_id = ").push_bind(invocation);
-        query.push(" AND u.instance_id = ").push_bind(instance).push(" AND u.generation = ").push_bind(generation);
-        let Some(row) = query.build().fetch_optional(&self.pool).await? else { return Ok(None) };
-        let (receipt, output): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.try_get(15)?, row.try_get(16)?);
-        let report = row.try_get(17)?;
-        let result = receipt.zip(output).map(|(receipt, output)| ResultRow { receipt, output, report });
-        Ok(Some((run(&row)?, result)))
-    }
-
-    /// What was left out of a series, of the instances above `after`: all reasons of an instance are on one page.
-    pub(in crate::store) async fn skips(
-        &self,
-        invocation: InvocationKey,
-        after: InstanceKey,
-        limit: i64,
-    ) -> Result<Vec<SkipRow>, StoreError> {
-        let rows = sqlx::query::<Db>(
-            "SELECT s.instance_id, i.uid, i.name, s.reason, s.first_ms, s.last_ms, s.skipped, s.counted_all, s.told_ms \
-             FROM skips s JOIN instances i ON i.id = s.instance_id WHERE s.invocation_id = $1 AND s.instance_id IN \
-             (SELECT DISTINCT instance_id FROM skips WHERE invocation_id = $1 AND instance_id > $2 \
-             ORDER BY instance_id LIMIT $3) ORDER BY s.instance_id, s.reason",
-        )
-        .bind(invocation)
-        .bind(after)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(SkipRow {
-                    instance: row.try_get(0)?,
-                    instance_uid: parsed("instances", row.try_get(1)?)?,
-                    instance_name: row.try_get(2)?,
-                    reason: row.try_get(3)?,
-                    first_ms: row.try_get(4)?,
-                    last_ms: row.try_get(5)?,
-                    count: row.try_get(6)?,
-                    exact: row.try_get::<i32, _>(7)? != 0,
-                    told_ms: row.try_get(8)?,
-                })
-            })
-            .collect()
     }
 }

@@ -25,7 +25,11 @@ const TASK: &str = "SELECT t.instance_id, i.uid, i.name, t.status, t.generation,
      LEFT JOIN results r ON r.invocation_id = t.invocation_id AND r.instance_id = t.instance_id \
      WHERE t.invocation_id = ";
 
-fn task(row: &Row) -> Result<TaskRow, StoreError> {
+/// How many columns [`task`] reads.
+pub(super) const COLUMNS: usize = 14;
+
+/// A task in a row that begins with these columns, in this order.
+pub(super) fn task(row: &Row) -> Result<TaskRow, StoreError> {
     Ok(TaskRow {
         instance: row.try_get(0)?,
         instance_uid: parsed("instances", row.try_get(1)?)?,

@@ -9,6 +9,7 @@ use orderly_signing::digest::Digest;
 use orderly_wire::to_server::EndOfSeries;
 
 use super::{Ended, RECEIPT_REFUSED, TaskNow};
+use crate::store::row::Skip;
 
 /// Code of a task whose series was lost on its instance.
 pub const SERIES_LOST: &str = "SeriesLost";
@@ -56,23 +57,6 @@ pub struct RunEnd {
     pub digest: Digest,
     /// Digest of the receipt of the run before.
     pub previous: Option<Digest>,
-}
-
-/// What was left out for one reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skip {
-    /// Why.
-    pub reason: String,
-    /// The first.
-    pub first_ms: i64,
-    /// The last.
-    pub last_ms: i64,
-    /// How many.
-    pub count: i64,
-    /// Whether all were counted.
-    pub exact: bool,
-    /// When it was told.
-    pub told_ms: i64,
 }
 
 /// All skips of one reason, and the report that came last.

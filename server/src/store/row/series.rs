@@ -1,9 +1,10 @@
 //! Series: what an order says of one, its runs, and what was left out.
 
-use orderly_model::task::TaskStatus;
 use orderly_signing::instance::InstanceId;
 use orderly_signing::order::Series;
 use serde::{Deserialize, Serialize};
+
+use super::{InstanceKey, TaskRow};
 
 /// What an invocation's order says of its series. Stored as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,49 +17,21 @@ pub struct SeriesRow {
 }
 
 /// A run of a series, without what is long.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunRow {
     /// Its key; grows with each run that was heard of.
     pub key: i64,
-    /// The instance's id.
-    pub instance_uid: InstanceId,
-    /// The instance's name.
-    pub instance_name: String,
-    /// Its number on that instance, from 1.
-    pub generation: i32,
-    /// Running, or how it ended.
-    pub status: TaskStatus,
+    /// What its task is in that run.
+    pub task: TaskRow,
     /// When it was due.
     pub due_ms: i64,
     /// Why it began later than that.
     pub late: Option<String>,
-    /// Exit code.
-    pub exit_code: Option<i32>,
-    /// Error code of the result.
-    pub code: Option<String>,
-    /// Why.
-    pub reason: Option<String>,
-    /// The check that refused.
-    pub check: Option<String>,
-    /// When it started.
-    pub started_ms: Option<i64>,
-    /// When it ended.
-    pub finished_ms: Option<i64>,
-    /// Bytes of output in all.
-    pub output_bytes: i64,
-    /// Bytes that were dropped.
-    pub dropped_bytes: i64,
 }
 
-/// What was left out of a series on one instance for one reason.
+/// Occurrences that were left out for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SkipRow {
-    /// The instance's key.
-    pub instance: i64,
-    /// The instance's id.
-    pub instance_uid: InstanceId,
-    /// The instance's name.
-    pub instance_name: String,
+pub struct Skip {
     /// Why.
     pub reason: String,
     /// The first.
@@ -71,4 +44,17 @@ pub struct SkipRow {
     pub exact: bool,
     /// When the last report of it was made.
     pub told_ms: i64,
+}
+
+/// What was left out of a series on one instance for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkipRow {
+    /// The instance's key.
+    pub instance: InstanceKey,
+    /// The instance's id.
+    pub instance_uid: InstanceId,
+    /// The instance's name.
+    pub instance_name: String,
+    /// What was left out.
+    pub skip: Skip,
 }

@@ -4,7 +4,8 @@ use orderly_signing::order::{Due, Misfire, Overlap, Series};
 use orderly_wire::to_server::EndOfSeries;
 
 use super::*;
-use crate::store::fact::series::{RunEnd, SeriesFact, Skip};
+use crate::store::fact::series::{RunEnd, SeriesFact};
+use crate::store::row::Skip;
 
 fn ran(number: u32, previous: Option<Digest>) -> What {
     let What::Ended(end) = ended(TaskStatus::Failed) else { panic!("an end") };
@@ -44,13 +45,17 @@ pub(in crate::store::tests) async fn runs_and_skips(store: Store) {
     assert_eq!((page.len(), rest.len()), (100, 20));
     let one = all[0].0;
     let runs = store.runs(key, Some(one), i64::from(i32::MAX), 10).await.unwrap();
-    let told: Vec<_> = runs.iter().map(|run| (run.generation, run.status, run.late.as_deref())).collect();
+    let told: Vec<_> = runs.iter().map(|run| (run.task.generation, run.task.status, run.late.as_deref())).collect();
     assert_eq!(told, [(2, TaskStatus::Failed, Some("agent-down")), (1, TaskStatus::Failed, Some("agent-down"))]);
     let (_, result) = store.run(key, one, 2).await.unwrap().unwrap();
     assert_eq!(result.unwrap().receipt, b"receipt");
     assert_eq!(store.run(key, one, 3).await.unwrap(), None);
     let skips = store.skips(key, 0, 2).await.unwrap();
-    assert_eq!(skips.iter().map(|skip| skip.count).collect::<Vec<_>>(), [2, 2], "told three times, and counted once");
+    assert_eq!(
+        skips.iter().map(|skip| skip.skip.count).collect::<Vec<_>>(),
+        [2, 2],
+        "told three times, and counted once"
+    );
     store.record(of_all(What::Series(SeriesFact::Over { end: EndOfSeries::Completed, at_ms: 400 }))).await.unwrap();
     let row = store.invocation("t-1").await.unwrap().unwrap();
     assert_eq!((row.counts.get(TaskStatus::Failed), row.finished_ms), (60, Some(400)));
