@@ -1,7 +1,8 @@
 //! How long invocations are kept.
 //!
 //! Owns the passes that remove what is older or more than the server was told to keep. Only what has ended goes, and only when nothing
-//! refers to it any more: no order that an instance may still get, no file that it collected. An invocation goes at once with its
+//! refers to it any more: no order that an instance may still get, no file that it collected, no end that an instance may still prove.
+//! The newest always stays. An invocation goes at once with its
 //! orders and is answered as removed from then on; tasks and results follow in pieces, so that nothing else waits long for the store.
 //! What it needed of the blobs goes with the next pass of [`crate::blobs::sweep`]. Each pass may be killed anywhere: the next goes on.
 //! Without a setting nothing is ever removed. It stops with its phase.

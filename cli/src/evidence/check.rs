@@ -108,7 +108,14 @@ pub(crate) fn check(dir: &Path, keyring: &Verified<Keyring>) -> Result<Checked, 
         };
         if runs.is_empty() {
             let files = Files::read(&layout.task(&instance))?;
-            lines.push(asked.line(&instance, key.as_ref(), &files).0);
+            let (mut line, receipt) = asked.line(&instance, key.as_ref(), &files);
+            if matches!(order.repeat, Repeat::Series(_))
+                && receipt.is_some_and(|receipt| receipt.series.is_some() || receipt.started_ms.is_some())
+            {
+                line.receipt =
+                    Proof::Wrong("a run's receipt outside of the list of runs, which is not here".to_owned());
+            }
+            lines.push(line);
         }
         let mut before = Before::Nothing;
         for number in runs {

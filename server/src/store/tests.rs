@@ -49,6 +49,8 @@ async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {
     cases::alike::groups_are_made_by_the_database(open("alike").await).await;
     cases::retention::only_what_has_ended_and_is_not_referred_to_goes(open("retention").await).await;
     cases::retention::a_pass_that_was_killed_is_finished_by_the_next(open("killed").await).await;
+    cases::retention::keys_are_never_given_away_again(open("keys").await).await;
+    cases::retention::what_an_instance_may_still_prove_is_kept_for_a_week(open("week").await).await;
     cases::tasks::stop(open("stop").await).await;
     cases::series::runs_and_skips(open("series").await).await;
     cases::tasks::a_file_comes_only_while_its_task_is_open(open("files").await).await;

@@ -349,3 +349,19 @@ fn a_run_without_its_receipt_is_unknown_and_so_is_what_follows() {
     assert!(matches!((runs[1].1, runs[2].1), (Proof::Unknown(_), Proof::Unknown(_))), "{runs:?}");
     assert!(checked.holds(false) && !checked.holds(true));
 }
+
+#[test]
+fn runs_of_a_series_hidden_behind_one_of_them() {
+    let case = series();
+    let task = case.layout.task(&id(&case.instances[0]));
+    fs::copy(receipt_in(&run_dir(&case, 3)), receipt_in(&task)).unwrap();
+    fs::remove_dir_all(case.layout.runs(&id(&case.instances[0]))).unwrap();
+    let checked = case.check();
+    assert!(checked.lines.iter().any(|line| is_wrong(&line.receipt)) && !checked.holds(false), "{checked:?}");
+    // That the instance refused the order is no run.
+    case.put_receipt(&case.instances[0], &case.instances[0], |receipt| {
+        (receipt.status, receipt.started_ms, receipt.exit_code) = ("Invalid".to_owned(), None, None);
+        receipt.output = OutputDigest::none();
+    });
+    assert!(case.check().holds(false));
+}

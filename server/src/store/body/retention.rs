@@ -7,9 +7,23 @@ use crate::store::StoreError;
 use crate::store::change::Answer;
 use crate::store::row::{AgedRow, InvocationKey, KeptRow, PrunedRow};
 
-/// What refers to an invocation `v` at a time, which is the next parameter.
-const REFERRED: &str = "(EXISTS (SELECT 1 FROM files f WHERE f.invocation_id = v.id) \
-     OR EXISTS (SELECT 1 FROM orders o WHERE o.invocation_id = v.id AND o.expires_ms > ";
+/// How long after its end an invocation is kept some of whose ends no receipt proves: their instances may still tell, as long as a
+/// stop that nobody acknowledges is remembered too.
+const UNPROVEN_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// What keeps an invocation `v` at a time: a file that it collected, an order that an instance may still get, an instance that may
+/// still tell. The newest invocation and that of the newest order stay too: a database without their rows would give their keys away
+/// again, and whatever goes on from a key (the dispatcher, links, the cache of offers) would take new work for work that was done.
+fn push_kept(query: &mut QueryBuilder<Db>, now_ms: i64) {
+    query.push(
+        "(v.id = (SELECT MAX(id) FROM invocations) \
+         OR EXISTS (SELECT 1 FROM orders o WHERE o.invocation_id = v.id AND o.id = (SELECT MAX(id) FROM orders)) \
+         OR EXISTS (SELECT 1 FROM files f WHERE f.invocation_id = v.id) \
+         OR EXISTS (SELECT 1 FROM orders o WHERE o.invocation_id = v.id AND o.expires_ms > ",
+    );
+    query.push_bind(now_ms).push(") OR (v.finished_ms > ").push_bind(now_ms.saturating_sub(UNPROVEN_MS));
+    query.push(" AND EXISTS (SELECT 1 FROM tasks k WHERE k.invocation_id = v.id AND k.proven = 0)))");
+}
 
 /// Removes those invocations that have ended and that nothing refers to, and writes down that they were there.
 pub(super) async fn retire(conn: &mut Conn, invocations: &[InvocationKey], now_ms: i64) -> Result<Answer, StoreError> {
@@ -20,7 +34,8 @@ pub(super) async fn retire(conn: &mut Conn, invocations: &[InvocationKey], now_m
              SELECT v.uid, v.id, v.finished_ms, ",
         );
         query.push_bind(now_ms).push(" FROM invocations v WHERE v.id = ").push_bind(*invocation);
-        query.push(" AND v.finished_ms IS NOT NULL AND NOT ").push(REFERRED).push_bind(now_ms).push("))");
+        query.push(" AND v.finished_ms IS NOT NULL AND NOT ");
+        push_kept(&mut query, now_ms);
         if query.build().execute(&mut *conn).await?.rows_affected() == 0 {
             continue;
         }
@@ -92,7 +107,8 @@ impl Reader {
         limit: i64,
     ) -> Result<Vec<AgedRow>, StoreError> {
         let mut query = QueryBuilder::<Db>::new("SELECT v.id, v.created_ms, v.finished_ms, CASE WHEN ");
-        query.push(REFERRED).push_bind(now_ms).push(")) THEN 1 ELSE 0 END FROM invocations v WHERE v.id > ");
+        push_kept(&mut query, now_ms);
+        query.push(" THEN 1 ELSE 0 END FROM invocations v WHERE v.id > ");
         query.push_bind(after).push(" ORDER BY v.id LIMIT ").push_bind(limit);
         let rows = query.build().fetch_all(&self.pool).await?;
         rows.iter()
