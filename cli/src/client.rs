@@ -5,6 +5,7 @@
 
 mod bytes;
 mod events;
+mod pages;
 mod tls;
 
 use std::time::Duration;
@@ -123,19 +124,6 @@ impl Client {
     /// `DELETE` without an answer that matters.
     pub(crate) async fn delete(&self, path: &str) -> Result<(), Failure> {
         self.send(self.request(Method::DELETE, path)).await.map(drop)
-    }
-
-    /// All rows of a list that is paged by key; `path` may hold a query.
-    pub(crate) async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
-        let join = if path.contains('?') { '&' } else { '?' };
-        let first = format!("{path}{join}limit={}", orderly_wire::http::PAGE_MAX);
-        let mut page: Page<T> = self.get(&first).await?;
-        let mut rows = page.items;
-        while let Some(after) = page.next {
-            page = self.get(&format!("{first}&after={}", encode(&after))).await?;
-            rows.append(&mut page.items);
-        }
-        Ok(rows)
     }
 
     /// One page of at most `limit` rows.

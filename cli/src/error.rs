@@ -15,7 +15,8 @@ pub(crate) enum Exit {
     TaskFailed = 1,
     /// The command line or a file given with it is wrong. Nothing was done.
     Usage = 2,
-    /// The configuration, a key or the keyring is missing or cannot be used. Nothing was done.
+    /// The configuration, a key or the keyring is missing or cannot be used, and nothing was done; or what was done could not
+    /// be written to standard output in whole.
     Setup = 3,
     /// The server cannot be reached, or it refused.
     Server = 4,
@@ -35,7 +36,7 @@ Exit codes:
   0    done, and every task succeeded
   1    no task succeeded, or a plugin run or build failed
   2    the command line or a file given with it is wrong; nothing was done
-  3    configuration, key or keyring missing or unusable; nothing was done
+  3    configuration, key or keyring missing or unusable, nothing was done; or the result could not be written
   4    the server cannot be reached, or it refused
   5    some tasks succeeded and others did not
   6    a signature, digest or other evidence is not right

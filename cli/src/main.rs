@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         }
     };
     let printer = Printer::new(cli.global.output, cli.global.quiet);
-    match run(cli, &printer) {
+    match run(cli, &printer).and_then(|exit| printer.written().map(|()| exit)) {
         Ok(exit) => code(exit),
         Err(failure) => {
             printer.failure(&failure);

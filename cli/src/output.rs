@@ -2,11 +2,13 @@
 //!
 //! Owns formats, colour (only on a terminal, never with `NO_COLOR`), the text of errors, and that nothing of a server's
 //! or an instance's words steers the terminal: only the output of scripts goes out as it is. Tables are drawn in
-//! `table`. A reader that went away (a closed pipe) ends the writing without an error.
+//! `table`. Whatever else the command does, nothing is written after the first write to standard output that fails: a reader
+//! that went away (a closed pipe) has that right, anything else is a failure of the command.
 
 mod table;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
@@ -39,6 +41,8 @@ pub(crate) struct Printer {
     quiet: bool,
     colour_out: bool,
     colour_err: bool,
+    /// Why standard output ended early.
+    cut_off: Arc<OnceLock<io::Error>>,
 }
 
 impl Printer {
@@ -52,6 +56,7 @@ impl Printer {
             quiet,
             colour_out: colour && io::stdout().is_terminal(),
             colour_err: colour && io::stderr().is_terminal(),
+            cut_off: Arc::default(),
         }
     }
 
@@ -102,14 +107,40 @@ impl Printer {
 
     /// Bytes of a result as they are.
     pub(crate) fn raw(&self, bytes: &[u8]) {
-        let mut out = io::stdout().lock();
-        ignore_closed(out.write_all(bytes).and_then(|()| out.flush()));
+        self.raw_to(io::stdout().lock(), bytes);
+    }
+
+    fn raw_to(&self, mut out: impl Write, bytes: &[u8]) {
+        if self.is_cut_off() {
+            return;
+        }
+        if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+            // Nothing is written after the first, so there is no second one to be kept.
+            self.cut_off.get_or_init(|| error);
+        }
+    }
+
+    /// Whether nothing more of a result gets out.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off.get().is_some()
+    }
+
+    /// Whether results were written, as far as somebody wanted to read them.
+    ///
+    /// # Errors
+    /// A disk was full, for one: what got out is not all of the result.
+    pub(crate) fn written(&self) -> Result<(), Failure> {
+        match self.cut_off.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+            Some(error) => Err(Failure::setup("the result could not be written in whole").because(error.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// Bytes that belong on standard error as they are.
     pub(crate) fn raw_error(&self, bytes: &[u8]) {
         let mut out = io::stderr().lock();
-        ignore_closed(out.write_all(bytes).and_then(|()| out.flush()));
+        // There is nowhere left to tell of an error.
+        drop(out.write_all(bytes).and_then(|()| out.flush()));
     }
 
     /// A remark for people, on standard error; nothing with `--quiet`.
@@ -238,15 +269,26 @@ pub(crate) fn plain<const N: usize>(cells: [String; N]) -> Row {
     cells.into_iter().map(|cell| (cell, Tone::Plain)).collect()
 }
 
-/// A closed pipe means that nobody reads on: that is the reader's right. Any other error has nowhere to be told.
-fn ignore_closed(result: io::Result<()>) {
-    drop(result);
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn result_that_is_cut_short_is_a_failure_unless_its_reader_went_away() {
+        let printer = Printer::new(Format::Jsonl, false);
+        printer.raw_to(std::fs::File::options().write(true).open("/dev/full").unwrap(), b"{}\n");
+        assert!(printer.is_cut_off() && printer.written().is_err());
+        let mut after = Vec::new();
+        printer.raw_to(&mut after, b"more");
+        assert!(after.is_empty(), "a result with a hole in it");
+
+        let printer = Printer::new(Format::Jsonl, false);
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        printer.raw_to(writer, b"{}\n");
+        assert!(printer.is_cut_off() && printer.written().is_ok());
+    }
 
     #[test]
     fn escape_sequences_of_others_do_not_reach_the_terminal() {

@@ -11,12 +11,10 @@ mod runs;
 
 use clap::Subcommand;
 use orderly_signing::InstanceId;
-use orderly_wire::http::PAGE_MAX;
 use orderly_wire::http::invocation::{InvocationView, StopInvocation};
 use orderly_wire::http::retention::RetentionView;
 use orderly_wire::http::task::TaskView;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::client::{Client, encode};
 use crate::context::Context;
@@ -170,20 +168,6 @@ impl Invocation {
 
 async fn get(client: &Client, id: &str) -> Result<InvocationView, Failure> {
     client.get(&format!("/v1/invocations/{}", encode(id))).await
-}
-
-/// Reads a list page by page, each given away before the next is asked for.
-async fn pages<T: DeserializeOwned>(
-    client: &Client,
-    path: &str,
-    mut page_of: impl FnMut(Vec<T>),
-) -> Result<(), Failure> {
-    let mut page = client.page::<T>(path, PAGE_MAX).await?;
-    loop {
-        page_of(std::mem::take(&mut page.items));
-        let Some(after) = page.next.take() else { return Ok(()) };
-        page = client.page(&format!("{path}?after={}", encode(&after)), PAGE_MAX).await?;
-    }
 }
 
 fn retention(printer: &Printer, view: &RetentionView) {

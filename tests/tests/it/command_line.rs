@@ -118,3 +118,11 @@ fn errors_say_what_and_how_and_have_their_exit_codes() {
         fleet.orderly().args(["instance", "list"]).env("ORDERLY_SERVER", "https://127.0.0.1:1").output().unwrap();
     assert!(!gone.status.success() && text(&gone).contains("127.0.0.1:1"), "{}", text(&gone));
 }
+
+#[test]
+fn result_that_does_not_fit_on_the_disk_is_no_success() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut orderly = Command::new(programs::built(programs::ORDERLY));
+    let output = orderly.args(["completions", "bash"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+}

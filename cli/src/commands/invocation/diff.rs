@@ -14,7 +14,7 @@ use orderly_wire::http::task::{TaskDetail, TaskView};
 use orderly_wire::to_server::KeptOutput;
 use serde::Serialize;
 
-use super::{get, pages};
+use super::get;
 use crate::client::{Client, encode};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Outcome};
@@ -158,20 +158,20 @@ async fn results(client: &Client, invocation: &str, reports: bool) -> Result<Res
     let base = format!("/v1/invocations/{}", encode(invocation));
     let mut found = Results::new();
     if reports {
-        let keep = |tasks: Vec<TaskDetail>| {
+        let mut pages = client.pages::<TaskDetail>(&format!("{base}/results"));
+        while let Some(tasks) = pages.next().await? {
             for task in tasks {
                 let summary = Summary::of(task.view.clone(), Some(&task));
                 found.insert(task.view.instance, (task.view.instance_name, summary));
             }
-        };
-        pages(client, &format!("{base}/results"), keep).await?;
+        }
     } else {
-        let keep = |tasks: Vec<TaskView>| {
+        let mut pages = client.pages::<TaskView>(&format!("{base}/tasks"));
+        while let Some(tasks) = pages.next().await? {
             for task in tasks {
                 found.insert(task.instance.clone(), (task.instance_name.clone(), Summary::of(task, None)));
             }
-        };
-        pages(client, &format!("{base}/tasks"), keep).await?;
+        }
     }
     Ok(found)
 }

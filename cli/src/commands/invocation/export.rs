@@ -9,7 +9,7 @@ use orderly_model::report::FindingVerdict;
 use orderly_wire::http::task::TaskDetail;
 use orderly_wire::to_server::{KeptOutput, Stream};
 
-use super::{get, pages};
+use super::get;
 use crate::args::Format;
 use crate::client::encode;
 use crate::context::Context;
@@ -74,15 +74,18 @@ impl Export {
         };
         printer.raw(begin.as_bytes());
         let mut first = true;
-        pages(&client, &format!("/v1/invocations/{}/results", encode(&self.id)), |tasks: Vec<TaskDetail>| {
+        let mut pages = client.pages::<TaskDetail>(&format!("/v1/invocations/{}/results", encode(&self.id)));
+        // What nobody gets is not asked for.
+        while !printer.is_cut_off()
+            && let Some(tasks) = pages.next().await?
+        {
             for task in tasks {
                 if list {
                     printer.raw(if std::mem::take(&mut first) { b"[\n" } else { b"," });
                 }
                 write(printer, format, &task);
             }
-        })
-        .await?;
+        }
         if list {
             printer.raw(if first { b"[]\n" } else { b"]\n" });
         }
