@@ -14,6 +14,7 @@ use std::time::Duration;
 use orderly_host::cache::Cache;
 use orderly_host::platform::Trees;
 use orderly_model::instance::Facts;
+use orderly_model::schedule::BootId;
 use orderly_signing::digest::Digest;
 use orderly_signing::keyring::Keyring;
 use orderly_signing::verify::{Verified, verify_keyring};
@@ -32,6 +33,7 @@ use crate::directory::Directory;
 use crate::exec::file::notes::Notes;
 use crate::identity::{self, Identity};
 use crate::journal::{self, Journal, JournalError};
+use crate::platform;
 use crate::transfer::Transfer;
 
 mod approvals;
@@ -42,6 +44,8 @@ mod receipts;
 mod recovery;
 mod series;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod work;
 
 /// Frames of live output that wait for the link; more are dropped.
@@ -88,6 +92,8 @@ pub(crate) struct Desk {
     trees: Trees,
     facts: Facts,
     program: PathBuf,
+    /// The start of the instance, read once: a look that fails later is no start.
+    boot: BootId,
     state: RefCell<State>,
     outbox: Notify,
     /// Something has changed when a series is to be looked at.
@@ -148,6 +154,7 @@ impl Desk {
             trees: deps.trees,
             facts: deps.facts,
             program: deps.program,
+            boot: platform::boot(),
             state: RefCell::new(State {
                 journal: deps.journal,
                 keyring: Rc::new(deps.keyring),

@@ -8,4 +8,4 @@ compile_error!("orderly-agent knows Linux only: the other systems get `platform/
 
 mod linux;
 
-pub(crate) use linux::{boot_id, hostname, kernel, os_release, random, reading};
+pub(crate) use linux::{boot, boot_id, hostname, kernel, os_release, random, reading};

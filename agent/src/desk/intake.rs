@@ -249,9 +249,7 @@ impl Desk {
             now_ms,
             order.expires_ms,
         )];
-        records.extend(
-            self.trees.planned(&task.tree_name(), &task.job.quota()).map(|tree| journal::record::tree(digest, tree)),
-        );
+        records.extend(self.planned_tree(&task).map(|tree| journal::record::tree(digest, tree)));
         records.extend(raised(&state, order));
         records.push(report(
             &state.journal,

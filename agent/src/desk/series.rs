@@ -7,7 +7,7 @@
 //! what was not begun is given out by the next agent.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -16,6 +16,7 @@ use orderly_signing::digest::Digest;
 use orderly_wire::to_server::{EndOfSeries, Report, ReportEvent, Skipped};
 use tokio_util::sync::CancellationToken;
 
+use super::work::RETRY_TIME;
 use super::{Desk, State};
 use crate::clock::local_ms;
 use crate::exec::chain;
@@ -26,6 +27,8 @@ use crate::platform;
 mod arm;
 mod restore;
 mod run;
+#[cfg(test)]
+mod tests;
 
 /// The longest time between two looks at the clocks while a series is live: a clock that was set, a zone that was changed and
 /// an instance that was suspended are seen after that time at the latest.
@@ -62,13 +65,20 @@ struct Step {
     reports: Vec<(Digest, u32, ReportEvent)>,
     /// The digest of the receipt among them.
     previous: Option<Digest>,
+    /// Until when the end of the series has to be remembered, at least.
+    expires_ms: Option<i64>,
 }
 
 impl Desk {
     /// Follows all series until the desk closes.
     pub(super) async fn keep_series(self: Rc<Self>) {
+        // The first look was made before this.
+        let mut looked = Instant::now();
         loop {
-            self.restore_series().await;
+            if looked.elapsed() >= LOOK_TIME {
+                self.restore_series().await;
+                looked = Instant::now();
+            }
             let wait = self.tick_series();
             let asleep = async {
                 match wait {
@@ -88,23 +98,27 @@ impl Desk {
     /// Looks at all series; says when to look again.
     fn tick_series(self: &Rc<Self>) -> Option<Duration> {
         let all: Vec<String> = self.state.borrow().series.keys().cloned().collect();
+        let mut stuck = Vec::new();
         for invocation in &all {
             let tick =
                 |machine: &mut Series, reading: &Reading, zone: &TimeZone| machine.apply(Event::Tick, reading, zone);
             if let Err(error) = self.advance(invocation, Step::default(), tick) {
                 tracing::error!(invocation.id = %invocation, error = %chain(&error), "a series stands still: where it is cannot be recorded");
+                stuck.push(invocation);
             }
         }
         let state = self.state.borrow();
         let waiting = state.journal.live_series().len() > state.series.len();
-        let next = state.series.values().map(|live| live.machine.next_wake(&live.zone)).collect::<Vec<_>>();
-        if next.is_empty() {
+        if state.series.is_empty() {
             return waiting.then_some(LOOK_TIME);
         }
         let now = Timestamp::now();
-        let until = |due: Timestamp| Duration::try_from(due.duration_since(now)).unwrap_or_default();
-        let first = next.into_iter().flatten().map(until).min().unwrap_or(LOOK_TIME);
-        Some(first.clamp(LEAST_TIME, LOOK_TIME))
+        let until = |due: Timestamp| Duration::try_from(due.duration_since(now)).unwrap_or_default().max(LEAST_TIME);
+        let moving = state.series.iter().filter(|(invocation, _)| !stuck.contains(invocation));
+        let next = moving.filter_map(|(_, live)| live.machine.next_wake(&live.zone)).map(until);
+        // What is due and cannot be recorded stays due: it is tried again, but not at once.
+        let again = (!stuck.is_empty()).then_some(RETRY_TIME);
+        next.chain(again).chain([LOOK_TIME]).min()
     }
 
     /// Lets something happen to a series: what follows is on the disk when this answers, and then it is carried out. Where the
@@ -115,7 +129,7 @@ impl Desk {
         step: Step,
         happens: impl FnOnce(&mut Series, &Reading, &TimeZone) -> Vec<Action>,
     ) -> Result<(), JournalError> {
-        let reading = platform::reading();
+        let reading = platform::reading(&self.boot);
         let mut state = self.state.borrow_mut();
         let State { journal, series, .. } = &mut *state;
         let Some(live) = series.get_mut(invocation) else { return Ok(()) };
@@ -146,10 +160,13 @@ impl Desk {
             reports.extend(untold.drain(..).map(|skipped| (live.order, 0, ReportEvent::Skipped(skipped))));
         }
         reports.extend(end.map(|end| (live.order, 0, ReportEvent::SeriesEnded { end, at_ms: local_ms() })));
+        let kept_ms = journal.series(invocation).map(|kept| kept.expires_ms);
+        let expires_ms = step.expires_ms.filter(|ms| kept_ms.is_none_or(|kept_ms| kept_ms < *ms));
         if actions.is_empty()
             && reports.is_empty()
             && step.records.is_empty()
-            && machine.running() == live.machine.running()
+            && expires_ms.is_none()
+            && machine.is_found_again_from(&live.machine)
         {
             // Nothing that a restart would not find out again.
             live.machine = machine;
@@ -164,6 +181,7 @@ impl Desk {
             previous: step.previous,
             ended_ms,
             end,
+            expires_ms,
             untold: untold.clone(),
         })));
         journal.append(&records)?;
@@ -208,8 +226,8 @@ impl Desk {
         }
     }
 
-    /// Ends a series of which no machine can be had.
-    fn end_series(&self, invocation: &str, end: EndOfSeries) -> Result<(), JournalError> {
+    /// Ends a series of which no machine can be had; that is remembered until `expires_ms` at least.
+    fn end_series(&self, invocation: &str, end: EndOfSeries, expires_ms: Option<i64>) -> Result<(), JournalError> {
         let mut state = self.state.borrow_mut();
         let Some(kept) = state.journal.series(invocation).cloned() else { return Ok(()) };
         let at_ms = local_ms();
@@ -222,6 +240,7 @@ impl Desk {
             previous: None,
             ended_ms: Some(at_ms),
             end: Some(end),
+            expires_ms,
             untold: Vec::new(),
         })));
         state.journal.append(&records)?;
@@ -268,29 +287,5 @@ fn fold(untold: &mut Vec<Skipped>, missed: Missed, reason: Reason) {
         None => {
             untold.push(Skipped { first_ms, last_ms, count: missed.count, exact: missed.exact, reason, at_ms });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use orderly_model::schedule::Cause;
-
-    use super::*;
-
-    #[test]
-    fn what_is_left_out_while_nobody_listens_is_one_report_for_each_reason() {
-        let mut untold = Vec::new();
-        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
-        for number in 1..=10_000 {
-            let missed = Missed { first: at(number * 10), last: at(number * 10), count: 1, exact: true };
-            fold(&mut untold, missed, Reason::Overlap);
-            if number % 1000 == 0 {
-                fold(&mut untold, Missed { count: 5, exact: false, ..missed }, Reason::Missed(Cause::Suspended));
-            }
-        }
-        let told: Vec<_> =
-            untold.iter().map(|skipped| (skipped.count, skipped.exact, skipped.first_ms, skipped.last_ms)).collect();
-        assert_eq!(told, [(10_000, true, 10, 100_000), (50, false, 10_000, 100_000)]);
     }
 }

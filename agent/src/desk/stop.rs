@@ -15,7 +15,7 @@ use crate::policy;
 
 /// How long behind its own end a stop for an order that never came is remembered: longer than that order, which was signed before
 /// the stop was, can be accepted.
-const STOP_KEPT_MS: i64 = policy::LIFETIME_MAX_MS;
+pub(super) const STOP_KEPT_MS: i64 = policy::LIFETIME_MAX_MS;
 
 impl Desk {
     /// Does what a verified stop says. Needs no record of its own: stopping twice is stopping once, and its receipt is

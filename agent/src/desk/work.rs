@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use orderly_host::output::segments_max;
-use orderly_host::platform::Quota;
+use orderly_host::platform::{Quota, Tree, TreeIdentity};
 use orderly_model::effect::Effect;
 use orderly_model::limits::{OUTPUT_KEPT_MAX_BYTES, REPORT_MAX_BYTES};
 use orderly_model::task::{ResultCode, TaskStatus};
@@ -24,8 +24,8 @@ use crate::exec::live::Live;
 use crate::exec::plugin::{AdmittedPlugin, Plugin};
 use crate::exec::script::Script;
 use crate::exec::{Outcome, chain, collect, container, effect, file, handed, plugin, script, trial};
-use crate::journal;
 use crate::journal::record::{Began, Record};
+use crate::journal::{self, JournalError};
 use crate::policy::AdmittedMove;
 
 /// Bytes of an end in the journal besides output and report.
@@ -34,8 +34,8 @@ const END_BYTES: u64 = 16 * 1024;
 /// Bytes of one segment of output in the journal besides its Base64: names, quotes, padding.
 const SEGMENT_BYTES: u64 = 40;
 
-/// Time between two tries to write an end down.
-const RETRY_TIME: Duration = Duration::from_secs(5);
+/// Time between two tries to write something down, and between two looks whether there is room for what a run tells.
+pub(super) const RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// What is to be done.
 pub(super) enum Job {
@@ -170,7 +170,11 @@ impl Desk {
             && let Some(container) = &script.action.container
         {
             // Its tree is made in the container's cgroup, once there is something in it.
-            let started = |tree: &orderly_host::platform::Tree| self.note_tree(task, tree);
+            let started = |tree: &Tree| {
+                self.note_tree(task, tree).map_err(|error| {
+                    format!("where the script is to run cannot be recorded, so it is not begun: {}", chain(&error))
+                })
+            };
             let (place, name) = (container::Place { container, containers: &self.config.containers }, task.tree_name());
             let halt_of = script::Halt { stop: &halt, grace: self.config.grace };
             let running = container::run(script, place, &name, &halt_of, &mut live, started);
@@ -186,7 +190,7 @@ impl Desk {
             match &task.job {
                 Job::Move(_) => interrupted("it has no process"),
                 Job::Script(script) => {
-                    let started = |tree: &orderly_host::platform::Tree| self.remember_tree(task, tree);
+                    let started = |tree: &Tree| self.remember_tree(task, tree);
                     let halt = script::Halt { stop: &halt, grace: self.config.grace };
                     let place = self.named_scripts();
                     script::run(script, tree, &place, &halt, &mut live, started).await
@@ -238,16 +242,13 @@ impl Desk {
                 }
             }
         };
-        if closed && outcome.status == TaskStatus::Terminated {
-            let reason = "the agent was stopped while the task ran, and ended it".to_owned();
-            return Outcome {
-                status: TaskStatus::Error,
-                code: Some(ResultCode::ExecutionInterrupted),
-                reason: Some(reason),
-                ..outcome
-            };
-        }
-        outcome
+        let reason = match outcome.status {
+            TaskStatus::Terminated if closed => "the agent was stopped while the task ran, and ended it",
+            TaskStatus::Cancelled if closed => "the agent was stopped before the task had begun; it has not run",
+            _ => return outcome,
+        };
+        let (status, code) = (TaskStatus::Error, Some(ResultCode::ExecutionInterrupted));
+        Outcome { status, code, reason: Some(reason.to_owned()), ..outcome }
     }
 
     /// Where scripts lie whose launchers need a file with a name.
@@ -257,23 +258,34 @@ impl Desk {
 
     /// Where the tree could not be named beforehand it is written down now. It needs no sync: such a tree ends when
     /// this process does, and a machine that loses this record has lost the tree too.
-    fn remember_tree(&self, task: &Task, tree: &orderly_host::platform::Tree) {
+    fn remember_tree(&self, task: &Task, tree: &Tree) {
         if self.trees.planned("x", &Quota::default()).is_some() {
             return;
         }
-        self.note_tree(task, tree);
+        if let Err(error) = self.note_tree(task, tree) {
+            tracing::warn!(order = %task.order, error = %chain(&error), "a task's process tree is not recorded");
+        }
     }
 
     /// Writes down where a task's tree is.
-    fn note_tree(&self, task: &Task, tree: &orderly_host::platform::Tree) {
+    fn note_tree(&self, task: &Task, tree: &Tree) -> Result<(), JournalError> {
+        let tree = tree.identity();
         let record = match task.run {
-            None => journal::record::tree(task.order, tree.identity()),
+            None => journal::record::tree(task.order, tree),
             Some(number) => {
-                Record::Began(Began { invocation: task.invocation.clone(), number, tree: Some(tree.identity()) })
+                let (invocation, order) = (task.invocation.clone(), task.order);
+                Record::Began(Began { invocation, order, number, tree: Some(tree) })
             }
         };
-        if let Err(error) = self.state.borrow_mut().journal.note(&record) {
-            tracing::warn!(order = %task.order, error = %chain(&error), "a task's process tree is not recorded");
+        self.state.borrow_mut().journal.note(&record)
+    }
+
+    /// Where a task's tree is going to be, where that is known. A container's is not, and nothing of it begins before it is
+    /// written down.
+    pub(super) fn planned_tree(&self, task: &Task) -> Option<TreeIdentity> {
+        match &task.job {
+            Job::Script(script) if script.action.container.is_some() => None,
+            job => self.trees.planned(&task.tree_name(), &job.quota()),
         }
     }
 

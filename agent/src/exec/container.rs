@@ -24,6 +24,8 @@ use crate::platform::random;
 mod engine;
 mod frames;
 mod gate;
+#[cfg(test)]
+mod tests;
 
 use engine::{Engine, EngineError, Listed, Program, State};
 use frames::Frames;
@@ -99,28 +101,43 @@ pub(crate) struct Place<'a> {
     pub containers: &'a Containers,
 }
 
-/// Runs the script until it ends, its time is over, or it is halted. `started` is called once its tree is there, `tree_name` is what
-/// that is called.
+/// Runs the script until it ends, its time is over, or it is halted. `started` is called once its tree is there, and where it
+/// fails nothing is begun; `tree_name` is what the tree is called.
 pub(crate) async fn run(
     script: &Script,
     place: Place<'_>,
     tree_name: &str,
     halt: &Halt<'_>,
     live: &mut Live,
-    started: impl FnOnce(&Tree),
+    started: impl FnOnce(&Tree) -> Result<(), String>,
 ) -> Outcome {
     let started_ms = Some(local_ms());
     let engine = Engine { socket: &place.containers.docker };
-    let begun = match begin(&engine, script, place.container, tree_name).await {
+    let begun = tokio::select! {
+        biased;
+        () = halt.stop.cancelled() => return stopped(),
+        begun = begin(&engine, script, place.container, tree_name) => begun,
+    };
+    // On the record before the gate is opened: a next agent finds and ends it. Otherwise what waits behind the gate is dropped.
+    let begun = begun.and_then(|begun| match started(&begun.tree) {
+        Ok(()) => Ok(begun),
+        Err(reason) => Err(Fault::new(ResultCode::JournalUnavailable, reason)),
+    });
+    let begun = match begun {
+        Ok(_) if halt.stop.is_cancelled() => return stopped(),
         Ok(begun) => begun,
         Err(fault) => return Outcome { started_ms, ..fault.outcome() },
     };
-    // On the record before the gate is opened: a next agent finds and ends it.
-    started(&begun.tree);
     let mut keeper = Keeper::new(script.output_bytes());
     let end = watch(&engine, script, begun, halt, &mut keeper, live).await;
     live.flush();
     named(end, script, keeper.finish(), started_ms)
+}
+
+/// The end of a script that was stopped before its gate was opened.
+fn stopped() -> Outcome {
+    let reason = "it was stopped before it had begun in its container, and has not run";
+    Outcome::without_run(TaskStatus::Cancelled, None, reason)
 }
 
 /// The one container that is meant, where it runs.

@@ -14,7 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::index::{Index, State};
-use super::record::{Advanced, Armed, Began, Closed, Record, Seen, TreeOf};
+use super::record::{Advanced, Armed, Closed, Record, Seen, TreeOf};
 use super::record::{approved, floor};
 use super::{Journal, JournalError, KEEP_MS, frame, opened, read_record, replay};
 
@@ -131,12 +131,11 @@ impl Writer<'_> {
                     previous: kept.previous,
                     ended_ms: kept.ended_ms,
                     end: kept.end,
+                    expires_ms: None,
                     untold: kept.untold.clone(),
                 })),
             ];
-            let invocation = invocation.clone();
-            let began = kept.began.clone();
-            records.extend(began.map(|(number, tree)| Record::Began(Began { invocation, number, tree })));
+            records.extend(kept.began.clone().map(Record::Began));
             self.put(&records)?;
         }
         for (at, _) in old.outbox.values() {

@@ -134,7 +134,7 @@ impl Index {
             }
             Record::Began(began) => {
                 if let Some(kept) = self.series.get_mut(&began.invocation) {
-                    kept.began = Some((began.number, began.tree.clone()));
+                    kept.began = Some(began.clone());
                 }
             }
         }

@@ -213,6 +213,9 @@ pub(crate) struct Advanced {
     /// How it came to that end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<EndOfSeries>,
+    /// Until when, at the latest, an order of the series could be accepted that was signed before the stop that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<i64>,
     /// What was left out and is told once the server has acknowledged what was told before: one for each reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untold: Vec<Skipped>,
@@ -224,6 +227,8 @@ pub(crate) struct Advanced {
 pub(crate) struct Began {
     /// The invocation.
     pub invocation: String,
+    /// The order whose run it is; a change that comes meanwhile is not.
+    pub order: Digest,
     /// The run's number.
     pub number: u32,
     /// Its process tree, where it has one.

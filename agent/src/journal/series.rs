@@ -1,18 +1,17 @@
 //! What the journal knows of series: where each stands, by which order, and whether its last run began.
 //!
 //! Owns the rules by which records of a series add up: an order with a lower revision changes nothing, and a series that has
-//! ended is remembered for as long as one of its orders could be accepted again. It never decides what is due. Nothing to
+//! ended is remembered for as long as one of its orders could be accepted again, those too that never came here. It never decides what is due. Nothing to
 //! stop.
 
 use std::collections::BTreeMap;
 
-use orderly_host::platform::TreeIdentity;
 use orderly_model::schedule;
 use orderly_signing::digest::Digest;
 use orderly_wire::to_server::{EndOfSeries, Skipped};
 
 use super::index::At;
-use super::record::{Advanced, Armed, Record};
+use super::record::{Advanced, Armed, Began, Record};
 use super::{Journal, JournalError};
 
 /// What is known of one series. Its order stays in the file.
@@ -27,15 +26,16 @@ pub(crate) struct Kept {
     /// The digest of the receipt of its last run that has ended.
     pub previous: Option<Digest>,
     /// The last run that began, and its process tree. A run that the state names and that is not this one never began.
-    pub began: Option<(u32, Option<TreeIdentity>)>,
+    pub began: Option<Began>,
     /// When its end was told.
     pub ended_ms: Option<i64>,
     /// How it came to that end.
     pub end: Option<EndOfSeries>,
     /// What was left out and is not told yet: one for each reason.
     pub untold: Vec<Skipped>,
+    /// Until when, at the latest, any of its orders could be accepted again.
+    pub expires_ms: i64,
     pub(super) at_ms: i64,
-    pub(super) expires_ms: i64,
     pub(super) armed: At,
 }
 
@@ -66,6 +66,7 @@ impl Kept {
         self.previous = advanced.previous.or(self.previous);
         self.ended_ms = self.ended_ms.or(advanced.ended_ms);
         self.end = self.end.or(advanced.end);
+        self.expires_ms = advanced.expires_ms.map_or(self.expires_ms, |ms| ms.max(self.expires_ms));
         self.untold.clone_from(&advanced.untold);
     }
 

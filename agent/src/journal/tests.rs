@@ -12,6 +12,13 @@ use super::*;
 
 mod series;
 
+impl Journal {
+    /// From here on the disk takes nothing, or takes everything again.
+    pub(crate) fn refuse_writes(&mut self, refused: bool) {
+        self.broken = refused;
+    }
+}
+
 fn order(number: u8) -> Digest {
     Digest::of(&[number])
 }

@@ -26,10 +26,13 @@ pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
-/// What the clocks say now.
-pub(crate) fn reading() -> Reading {
-    // A kernel that gives no id tells no start from another: boot modes then run nothing, and nothing runs by guess.
-    let boot = boot_id().parse().unwrap_or_else(|_| BootId::unknown());
+/// That id as series know it. A kernel that gives none tells no start from another: boot modes then run nothing.
+pub(crate) fn boot() -> BootId {
+    boot_id().parse().unwrap_or_else(|_| BootId::unknown())
+}
+
+/// What the clocks say now, in this start of the instance.
+pub(crate) fn reading(boot: &BootId) -> Reading {
     let since_start = |clock| {
         let time = clock_gettime(clock);
         let (seconds, nanoseconds) =
@@ -37,7 +40,7 @@ pub(crate) fn reading() -> Reading {
         seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000)
     };
     let (elapsed_ms, awake_ms) = (since_start(ClockId::Boottime), since_start(ClockId::Monotonic));
-    Reading::new(Timestamp::now(), elapsed_ms, awake_ms, boot)
+    Reading::new(Timestamp::now(), elapsed_ms, awake_ms, boot.clone())
 }
 
 /// The pairs of os-release(5), in the file's order.
@@ -95,8 +98,8 @@ mod tests {
     fn this_machine_has_a_name_a_kernel_and_a_boot() {
         assert!(!hostname().is_empty() && !kernel().is_empty() && boot_id().len() == 36);
         assert_ne!(random::<16>().unwrap(), random::<16>().unwrap());
-        let (first, second) = (reading(), reading());
+        let (first, second) = (reading(&boot()), reading(&BootId::unknown()));
         assert!(first.wall().as_millisecond() > 0 && first.wall() <= second.wall());
-        assert_eq!((first.boot(), first.boot().to_string()), (second.boot(), boot_id()));
+        assert_eq!((first.boot().to_string(), second.boot()), (boot_id(), &BootId::unknown()));
     }
 }

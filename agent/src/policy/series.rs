@@ -127,6 +127,7 @@ mod tests {
             previous: None,
             ended_ms: Some(5),
             end: None,
+            expires_ms: None,
             untold: Vec::new(),
         };
         journal.append(&[armed(2), Record::Advanced(Box::new(stopped))]).unwrap();

@@ -1,8 +1,8 @@
 //! Whether a frequency is fit for a new series. Owns the rules that need the time or the command's timeout; those of the
 //! text alone are the parser's, so that a series of years ago still parses.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Frequency;
 
@@ -52,7 +52,16 @@ pub enum Unusable {
         /// The present time.
         now: Timestamp,
     },
+    /// No time is left before the end.
+    #[error("it is not due before {until}, when it is over: write a later end, or an earlier time")]
+    OverBeforeDue {
+        /// The end, exclusive.
+        until: Timestamp,
+    },
 }
+
+/// How far wall clocks are from UTC at most; no zone's are further since 1900.
+const OFFSET_MAX: SignedDuration = SignedDuration::from_hours(16);
 
 impl Frequency {
     /// Checks that it can be used for a series that is made now, of runs that take at most `timeout_s` seconds.
@@ -86,5 +95,23 @@ impl Frequency {
             }
         }
         self.next_after(now, zone, now).map(|_| ()).ok_or(Unusable::NeverDue { now })
+    }
+
+    /// Checks that a series that is made now has a run before it is over. Without a `zone` each instance keeps it in its own: then only
+    /// what none of them could keep is refused.
+    ///
+    /// # Errors
+    /// It is first due at `until` or later.
+    pub fn check_until(&self, now: Timestamp, zone: Option<&TimeZone>, until: Timestamp) -> Result<(), Unusable> {
+        let first = match zone {
+            Some(zone) => self.next_after(now, zone, now).filter(|first| *first < until),
+            None => {
+                // What is due somewhere is due by a wall clock, and that is at most so far from UTC.
+                let from = now.checked_sub(OFFSET_MAX).unwrap_or(Timestamp::MIN);
+                let until = until.checked_add(OFFSET_MAX).unwrap_or(Timestamp::MAX);
+                self.next_after(from, &TimeZone::UTC, now).filter(|first| *first < until)
+            }
+        };
+        first.map(|_| ()).ok_or(Unusable::OverBeforeDue { until })
     }
 }

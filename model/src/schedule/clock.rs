@@ -25,6 +25,11 @@ impl BootId {
     pub fn unknown() -> Self {
         Self("unknown".to_owned())
     }
+
+    /// Whether it is that of an instance which does not tell.
+    pub(super) fn is_unknown(&self) -> bool {
+        *self == Self::unknown()
+    }
 }
 
 impl FromStr for BootId {

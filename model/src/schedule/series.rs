@@ -18,7 +18,8 @@
 //! - Each occurrence from the series' making on is given out, waits, or is told as left out with a reason.
 //! - Run numbers go up by one. They are the `generation` of trust's receipts.
 //! - At most one run is given out and not ended, and at most one waits.
-//! - A boot mode knows an occurrence by the boot id; starts of the instance in which the agent never ran are not seen.
+//! - A boot mode knows an occurrence by the boot id; starts of the instance in which the agent never ran are not seen. Where
+//!   the id is not known nothing is due, and the first one that is known is taken for the start that was dealt with.
 //!
 //! The wall clock:
 //! - **Set forward**: the occurrences between are missed, and the misfire policy says what becomes of them.
@@ -164,6 +165,13 @@ impl Series {
     /// When the run was due that was given out and has not ended.
     pub fn running_due(&self) -> Option<Timestamp> {
         self.state.running.as_ref().map(|running| running.occurrence.due)
+    }
+
+    /// Whether a restart finds out by itself what has changed since `before`: nothing was given out or waits, and the start
+    /// of the instance that was dealt with is the same. Otherwise the state has to be on disk, whatever the actions are.
+    pub fn is_found_again_from(&self, before: &Self) -> bool {
+        let kept = |series: &Self| (series.state.running.clone(), series.state.waiting, series.state.boot.clone());
+        kept(self) == kept(before)
     }
 
     /// Whether its end was told: nothing comes any more.

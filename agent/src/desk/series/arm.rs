@@ -19,8 +19,10 @@ use super::{Live, SERIES_MAX, Step};
 use crate::clock::{effective_ms, local_ms};
 use crate::desk::claims::Claims;
 use crate::desk::intake::raised;
+use crate::desk::stop::STOP_KEPT_MS;
 use crate::desk::{Desk, Phase};
 use crate::exec::{Outcome, chain};
+use crate::journal::Known;
 use crate::journal::record::{Armed, Record, Seen};
 use crate::platform;
 use crate::policy::{self, Refused};
@@ -83,7 +85,7 @@ impl Desk {
         let unrecorded = |reason: String| {
             Refused::because(Check::Journal, format!("the series cannot be recorded, so it is not kept: {reason}"))
         };
-        let reading = platform::reading();
+        let reading = platform::reading(&self.boot);
         let digest = order.digest();
         let invocation = order.invocation.clone();
         let mut state = self.state.borrow_mut();
@@ -143,7 +145,7 @@ impl Desk {
         (live.order, live.content) = (digest, content);
         drop(state);
         let accepted = (digest, 0, ReportEvent::Accepted { at_ms: now_ms });
-        let step = Step { records, reports: vec![accepted], previous: None };
+        let step = Step { records, reports: vec![accepted], ..Step::default() };
         let changes = before.is_some();
         let done = self.advance(&invocation, step, |machine, reading, zone| {
             let revised = if changes { machine.revise(plan, reading, zone) } else { Ok(Vec::new()) };
@@ -186,17 +188,19 @@ impl Desk {
         let machine = live.is_some();
         let run = live.and_then(|live| live.run.clone()).filter(|(_, stop)| !stop.is_cancelled());
         let running = live.is_some_and(|live| live.machine.running().is_some());
+        let first = running && state.journal.known(&order) == Some(Known::Open { stopping: false });
         let records = raised(&state, stop).into_iter().collect();
         drop(state);
         tracing::info!(invocation.id = %invocation, %order, "a series is stopped");
-        let stopping = running.then_some((order, 0, ReportEvent::Stopping { at_ms: local_ms() }));
-        let step = Step { records, reports: stopping.into_iter().collect(), previous: None };
+        let stopping = first.then_some((order, 0, ReportEvent::Stopping { at_ms: local_ms() }));
+        let expires_ms = Some(stop.expires_ms.saturating_add(STOP_KEPT_MS));
+        let step = Step { records, reports: stopping.into_iter().collect(), expires_ms, ..Step::default() };
         let done = if machine {
             self.advance(&invocation, step, |machine, reading, zone| {
                 machine.stop(revision, reading, zone).unwrap_or_default()
             })
         } else {
-            self.end_series(&invocation, EndOfSeries::Stopped)
+            self.end_series(&invocation, EndOfSeries::Stopped, expires_ms)
         };
         if let Err(error) = done {
             tracing::error!(invocation.id = %invocation, error = %chain(&error), "a stop of a series is not recorded: its run is ended, the server has to send the stop again");

@@ -1,7 +1,7 @@
 //! Series that an earlier agent kept.
 //!
 //! Owns what became of the run that was under way: where the journal says that it began, what is left of it is ended and it is
-//! told as interrupted; only where nothing says so it is given out again. A series of which a part of the journal was lost is
+//! told as interrupted, and where that cannot be ended the series waits; only where nothing says so it is given out again. A series of which a part of the journal was lost is
 //! ended, and that is told: nothing runs by guess.
 
 use std::rc::Rc;
@@ -52,20 +52,29 @@ impl Desk {
         };
         let machine = armed.and_then(|armed| machine(&armed, &kept));
         let began = kept.began.as_ref();
-        let number = machine.as_ref().and_then(|(machine, _)| machine.running());
         let begun =
-            began.filter(|(began, _)| machine.as_ref().is_none_or(|(machine, _)| machine.running() == Some(*began)));
-        if let Some((_, Some(tree))) = begun
+            began.filter(|began| machine.as_ref().is_none_or(|(machine, _)| machine.running() == Some(began.number)));
+        if let Some(tree) = begun.and_then(|began| began.tree.as_ref())
             && let Err(error) = end(tree).await
         {
-            tracing::error!(invocation.id = invocation, error, "what is left of a run could not be ended");
+            tracing::error!(
+                invocation.id = invocation,
+                error,
+                "what is left of a run cannot be ended yet, and its series waits for that"
+            );
+            return;
+        }
+        // A stop may have come meanwhile.
+        let unchanged = |now: &Kept| now.ended_ms.is_none() && now.order == kept.order;
+        if !self.state.borrow().journal.series(invocation).is_some_and(unchanged) {
+            return;
         }
         let Some((machine, content)) = machine else {
             tracing::error!(
                 invocation.id = invocation,
                 "where a series stood is lost with a part of the journal: it is ended"
             );
-            if let Err(error) = self.end_series(invocation, EndOfSeries::Lost) {
+            if let Err(error) = self.end_series(invocation, EndOfSeries::Lost, None) {
                 tracing::error!(invocation.id = invocation, error = %chain(&error), "the end of a series is not recorded yet");
             }
             return;
@@ -82,12 +91,12 @@ impl Desk {
         let untold = kept.untold.clone();
         let live = Live { machine, order: kept.order, content, zone, run: None, told, untold };
         self.state.borrow_mut().series.insert(invocation.to_owned(), live);
-        let done = match (number, due, begun.is_some()) {
-            (Some(number), Some(due), true) => {
+        let done = match (due, begun) {
+            (Some(due), Some(began)) => {
                 let stop = CancellationToken::new();
-                let run = Run { invocation: invocation.to_owned(), number, due, late: None, stop };
+                let run = Run { invocation: invocation.to_owned(), number: began.number, due, late: None, stop };
                 let reason = "the agent ended while the run was under way; what was left of it has been ended, how far it came is not known";
-                let told = self.end_of_run(kept.order, &run, interrupted(reason));
+                let told = self.end_of_run(began.order, &run, interrupted(reason));
                 self.record_end(&run, &told, Event::Restarted { fate: Fate::Ended })
             }
             _ => self.advance(invocation, super::Step::default(), |machine, reading, zone| {

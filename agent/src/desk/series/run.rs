@@ -5,7 +5,6 @@
 //! tasks do; one that has not begun when the desk closes is left to the next agent.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use orderly_model::schedule::{Cause, Event};
@@ -23,15 +22,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Step, numbered};
 use crate::clock::local_ms;
 use crate::desk::intake::HEADROOM_BYTES;
-use crate::desk::work::{Job, Task, told_effect};
+use crate::desk::work::{Job, RETRY_TIME, Task, told_effect};
 use crate::desk::{Active, Desk, Phase};
 use crate::exec::{Outcome, chain, effect};
 use crate::journal::JournalError;
 use crate::journal::record::{Began, Record};
 use crate::policy::Refused;
-
-/// Time between two looks whether there is room for what a run tells, and between two tries to write its end down.
-const RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// A run that was given out.
 pub(super) struct Run {
@@ -134,8 +130,9 @@ impl Desk {
         let (room, held) = (task.job.room(), task.job.held());
         let began = Began {
             invocation: run.invocation.clone(),
+            order: task.order,
             number: run.number,
-            tree: self.trees.planned(&task.tree_name(), &task.job.quota()),
+            tree: self.planned_tree(&task),
         };
         let event = ReportEvent::Began { due_ms: run.due.as_millisecond(), late: run.late, at_ms: local_ms() };
         let mut records = vec![Record::Began(began)];
@@ -180,12 +177,12 @@ impl Desk {
         let finished = self.finished_run(order, &run.invocation, run.number, Some(series), outcome);
         let digest = Envelope::parse(&finished.receipt).ok().map(|envelope| envelope.digest());
         let event = ReportEvent::Finished(Box::new(finished));
-        Step { records: Vec::new(), reports: vec![(order, run.number, event)], previous: digest }
+        Step { reports: vec![(order, run.number, event)], previous: digest, ..Step::default() }
     }
 
     /// Writes it down with what follows for the series.
     pub(super) fn record_end(self: &Rc<Self>, run: &Run, told: &Step, event: Event) -> Result<(), JournalError> {
-        let step = Step { records: Vec::new(), reports: told.reports.clone(), previous: told.previous };
+        let step = Step { reports: told.reports.clone(), previous: told.previous, ..Step::default() };
         self.advance(&run.invocation, step, |machine, reading, zone| machine.apply(event, reading, zone))
     }
 }

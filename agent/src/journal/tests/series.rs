@@ -71,14 +71,19 @@ pub(super) fn advance(journal: &mut Journal, number: u32, ended_ms: Option<i64>)
         previous,
         ended_ms,
         end: None,
+        expires_ms: None,
         untold: Vec::new(),
     };
     let ended = told(journal, order, finished(1));
     journal.append(&[ended, Record::Advanced(Box::new(advanced))]).unwrap();
 }
 
+fn began(number: u32) -> Began {
+    Began { invocation: "t-1".to_owned(), order: order_of(2), number, tree: None }
+}
+
 pub(super) fn begin(journal: &mut Journal, number: u32) {
-    journal.append(&[Record::Began(Began { invocation: "t-1".to_owned(), number, tree: None })]).unwrap();
+    journal.append(&[Record::Began(began(number))]).unwrap();
 }
 
 #[test]
@@ -92,7 +97,7 @@ fn a_series_goes_on_from_where_it_was_after_restarts_and_rewrites() {
         assert_eq!((kept.revision, kept.order), (2, order_of(2)), "{round}");
         assert_eq!(kept.state, state(2, 7), "{round}");
         assert_eq!(kept.previous, Some(Digest::of(&7_u32.to_le_bytes())), "{round}");
-        assert_eq!(kept.began, Some((8, None)), "{round}");
+        assert_eq!(kept.began, Some(began(8)), "{round}");
         assert_eq!(journal.armed(&kept).unwrap().unwrap().envelope, 2_u32.to_le_bytes(), "{round}");
         assert_eq!(journal.live_series(), ["t-1"], "{round}");
         assert_eq!(journal.unfinished().len(), 0, "{round}: it is no task that was interrupted");

@@ -74,8 +74,12 @@ impl Series {
 
     fn tick_boot(&mut self, reading: &Reading, actions: &mut Vec<Action>) {
         let now = reading.wall();
-        if self.state.boot != *reading.boot() && self.plan.may_begin(now) {
-            self.state.boot = reading.boot().clone();
+        let (dealt_with, boot) = (&self.state.boot, reading.boot());
+        if dealt_with.is_unknown() && !boot.is_unknown() {
+            // Whether the instance was started since is not known, and nothing runs by guess.
+            self.state.boot = boot.clone();
+        } else if !boot.is_unknown() && dealt_with != boot && self.plan.may_begin(now) {
+            self.state.boot = boot.clone();
             if *self.plan.trigger() == Trigger::NextReboot {
                 self.state.phase = Phase::Spent;
             }

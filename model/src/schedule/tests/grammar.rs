@@ -269,3 +269,21 @@ fn repeat_modes_and_frequencies_go_together() {
     assert_eq!(RepeatMode::resolve(Some(RepeatMode::Period), false), Err(RepeatModeError::FrequencyMissing));
     assert!("once".parse::<RepeatMode>().is_err());
 }
+
+#[test]
+fn series_that_is_over_before_it_is_due_is_refused() {
+    let now = time("2026-11-24T12:00:00Z");
+    let check = |text: &str, until: &str| {
+        let frequency = frequency(text);
+        let zone = frequency.zone().map(|_| zone_of(&frequency));
+        frequency.check_until(now, zone.as_ref(), time(until))
+    };
+    let over = |until: &str| Err(Unusable::OverBeforeDue { until: time(until) });
+    assert_eq!(check("rate(1h)", "2026-11-24T13:00:01Z"), Ok(()));
+    assert_eq!(check("rate(1h)", "2026-11-24T13:00:00Z"), over("2026-11-24T13:00:00Z"), "the end is exclusive");
+    assert_eq!(check("at(2030-01-01 00:00:00)", "2029-01-01T00:00:00Z"), over("2029-01-01T00:00:00Z"));
+    assert_eq!(check("0 0 3 ? * * Asia/Tokyo", "2026-11-24T19:00:00Z"), Ok(()));
+    // Without a zone: 3 o'clock comes within the hour somewhere, New Year's does not.
+    assert_eq!(check("0 0 3 ? * *", "2026-11-24T19:00:00Z"), Ok(()));
+    assert_eq!(check("0 0 0 1 1 ?", "2026-11-24T19:00:00Z"), over("2026-11-24T19:00:00Z"));
+}

@@ -335,6 +335,23 @@ fn a_boot_is_told_from_a_restart_by_the_boot_id() {
 }
 
 #[test]
+fn a_boot_id_that_cannot_be_read_starts_no_run() {
+    for due in [Due::NextReboot, Due::EveryReboot] {
+        let mut series = armed(due.clone(), Misfire::Skip, Overlap::Skip);
+        let mut seen = |after_s, boot| series.apply(Event::Tick, &reading(after_s, after_s, boot), &TimeZone::UTC);
+        assert_eq!((seen(50, "unknown"), seen(60, "boot-1")), (vec![], vec![]), "{due:?}: it is the same start");
+        assert_eq!(seen(70, "boot-2"), [run(70, 1)], "{due:?}");
+
+        let plan = plan(1, time(MADE), due.clone(), Misfire::Skip, Overlap::Skip);
+        let mut series = Series::arm(plan, &reading(0, 0, "unknown"));
+        let before = series.clone();
+        assert_eq!(series.apply(Event::Tick, &reading(50, 50, "boot-1"), &TimeZone::UTC), [], "{due:?}: nobody knows");
+        assert!(!series.is_found_again_from(&before), "{due:?}: a restart in a later start would not know it");
+        assert_eq!(series.apply(Event::Tick, &reading(99, 9, "boot-2"), &TimeZone::UTC), [run(99, 1)], "{due:?}");
+    }
+}
+
+#[test]
 fn a_boot_run_that_never_began_begins_after_a_crash() {
     let mut series = armed(Due::NextReboot, Misfire::Skip, Overlap::Skip);
     series.apply(Event::Restarted { fate: Fate::Ended }, &reading(100, 5, "boot-2"), &TimeZone::UTC);
