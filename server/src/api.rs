@@ -63,6 +63,9 @@ const COMMAND_MAX: usize = 8 * 1024 * 1024;
 /// Packages that are taken at the same time; each is held in memory while it is checked.
 const UPLOADS: usize = 2;
 
+/// Invocations whose reports are read at the same time: each takes a processor for a while, and some MiB.
+const REPORT_READERS: usize = 2;
+
 /// What a connection is, beside what its requests say.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerConnection {
@@ -103,6 +106,8 @@ pub struct Api {
     pub throttle: throttle::Throttle,
     /// Room for uploads.
     pub uploads: Semaphore,
+    /// Room for reading the reports of whole invocations.
+    pub reports: Semaphore,
 }
 
 impl Api {
@@ -110,6 +115,12 @@ impl Api {
     #[must_use]
     pub fn upload_room() -> Semaphore {
         Semaphore::new(UPLOADS)
+    }
+
+    /// Room for the invocations whose reports are read at the same time.
+    #[must_use]
+    pub fn report_room() -> Semaphore {
+        Semaphore::new(REPORT_READERS)
     }
 }
 

@@ -136,6 +136,7 @@ pub(crate) async fn start(
         links: shutdown.links.clone(),
         throttle: Default::default(),
         uploads: Api::upload_room(),
+        reports: Api::report_room(),
     };
     gateway::spawn(listener, tls, api::router(Arc::new(api)), &shutdown.accepting);
     info!(%address, "listening");

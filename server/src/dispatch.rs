@@ -91,7 +91,7 @@ async fn dispatch(store: Store, offers: Offers, links: Links, wakes: Arc<Wakes>,
 }
 
 /// Gives what waits after `after` to the links of the targets, and answers up to where. All deliveries of an order are stored with it,
-/// so nothing is added before that later.
+/// so nothing is added before that later; those of a rollout are not, and its own loop offers them.
 async fn look(
     store: &Store,
     offers: &Offers,

@@ -82,7 +82,7 @@ impl Links {
     }
 
     /// Enters a new link, which ends the one that the instance may have.
-    fn enter(&self, instance: InstanceKey) -> (Arc<Link>, mpsc::Receiver<Arc<Prepared>>) {
+    pub(crate) fn enter(&self, instance: InstanceKey) -> (Arc<Link>, mpsc::Receiver<Arc<Prepared>>) {
         let (outbox, orders) = mpsc::channel(OUTBOX);
         let link = Arc::new(Link {
             number: self.numbers.fetch_add(1, Ordering::Relaxed),

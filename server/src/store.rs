@@ -153,4 +153,4 @@ macro_rules! on_engine {
 use on_engine;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,7 +19,7 @@ use orderly_wire::http::token::TokenView;
 
 use crate::clock;
 use crate::store::StoreError;
-use crate::store::fact::series::SERIES_LOST;
+use crate::store::fact::series::{RUN_LOST, SERIES_LOST};
 use crate::store::fact::{RECEIPT_REFUSED, ROLLOUT_EXPIRED, ROLLOUT_HALTED};
 use crate::store::row::{
     ActivationRow, CommandRow, GroupRow, InstanceRow, InvocationRow, PluginRow, RolloutRow, RunRow, SeriesRow, SkipRow,
@@ -131,6 +131,9 @@ pub fn task(invocation: &str, row: &TaskRow) -> TaskView {
             }
             (TaskStatus::Error, Some(SERIES_LOST)) => {
                 "what the instance knew of the series was damaged: where it stood cannot be told"
+            }
+            (TaskStatus::Error, Some(RUN_LOST)) => {
+                "the instance told what followed a run, and not how that run had ended"
             }
             (TaskStatus::Cancelled, Some(ROLLOUT_HALTED)) => {
                 "stopped while the rollout had halted: the instance was not asked"

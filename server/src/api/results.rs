@@ -1,11 +1,12 @@
 //! Results of a whole invocation: put together by what is alike, and all of them page by page.
 //!
-//! Equal outputs and exit codes are put together by the database; reports are read a few at a time, so that memory is bounded
-//! whatever instances wrote into them. Pages of results end early where they get large.
+//! Equal outputs and exit codes are put together by the database; results and reports are read a few at a time, so that memory is
+//! bounded whatever instances wrote into them. Pages of results end early where they get large.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::extract::Path;
+use axum::http::StatusCode;
 use orderly_model::report::{Finding, FindingVerdict, Report, Severity};
 use orderly_wire::http::Page;
 use orderly_wire::http::result::{
@@ -27,8 +28,8 @@ const MEMBERS: usize = 10;
 /// Bytes of output that are shown of each group.
 const SAMPLE_BYTES: usize = 4096;
 
-/// Reports read at once; each has at most 1 MiB.
-const REPORTS: i64 = 16;
+/// Reports, or whole results, read at once; each has at most 1 MiB, and a little more.
+const CHUNK: usize = 16;
 
 /// Findings that are told apart. Instances that report more than so many different ones between them are not believed to have one
 /// plugin's rules in mind; the rest is left out and counted.
@@ -51,20 +52,18 @@ pub(crate) async fn groups(
 ) -> Result<axum::Json<ResultGroups>, ApiError> {
     let limit = limit(query.limit)?;
     let invocation = invocations::find(&api, &id).await?.key;
-    let (groups, more) = match query.by {
+    let (groups, more, left_out) = match query.by {
         GroupBy::Output => alike(&api, invocation, Likeness::Output, limit).await?,
         GroupBy::Exit => alike(&api, invocation, Likeness::Exit, limit).await?,
         GroupBy::Finding => findings(&api, invocation, limit).await?,
     };
-    Ok(axum::Json(ResultGroups { by: query.by, groups, more }))
+    Ok(axum::Json(ResultGroups { by: query.by, groups, more, left_out }))
 }
 
-async fn alike(
-    api: &Api,
-    invocation: InvocationKey,
-    likeness: Likeness,
-    limit: usize,
-) -> Result<(Vec<ResultGroup>, u64), ApiError> {
+/// Groups, how many more there are, and what is in none.
+type Found = (Vec<ResultGroup>, u64, u64);
+
+async fn alike(api: &Api, invocation: InvocationKey, likeness: Likeness, limit: usize) -> Result<Found, ApiError> {
     let members = i64::try_from(MEMBERS).unwrap_or(i64::MAX);
     let rows = api.store.alike(invocation, likeness, members, one_more(limit) - 1).await?;
     let all = rows.first().map_or(0, |row| view::unsigned(row.groups));
@@ -90,7 +89,7 @@ async fn alike(
         });
     }
     let more = all.saturating_sub(groups.len() as u64);
-    Ok((groups, more))
+    Ok((groups, more, 0))
 }
 
 /// How the output of a group begins.
@@ -98,8 +97,8 @@ async fn sample(api: &Api, invocation: InvocationKey, row: &AlikeRow) -> Result<
     let Some(sha256) = row.output_digest else {
         return Ok(None);
     };
-    let kept = match api.store.result(invocation, row.instance).await? {
-        Some(result) => serde_json::from_slice::<KeptOutput>(&result.output).map_err(tasks::unreadable)?,
+    let kept = match api.store.output(invocation, row.instance).await? {
+        Some(output) => serde_json::from_slice::<KeptOutput>(&output).map_err(tasks::unreadable)?,
         None => KeptOutput::default(),
     };
     let text = tasks::render(&kept, None);
@@ -108,16 +107,24 @@ async fn sample(api: &Api, invocation: InvocationKey, row: &AlikeRow) -> Result<
     Ok(Some(GroupOutput { sha256, sample: String::from_utf8_lossy(begin).into_owned(), cut }))
 }
 
-async fn findings(api: &Api, invocation: InvocationKey, limit: usize) -> Result<(Vec<ResultGroup>, u64), ApiError> {
+async fn findings(api: &Api, invocation: InvocationKey, limit: usize) -> Result<Found, ApiError> {
+    let busy = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping");
+    let _room = api.reports.acquire().await.map_err(busy)?;
+    let chunk = i64::try_from(CHUNK).unwrap_or(i64::MAX);
     let mut tally = Tally::default();
     let mut after = 0;
     loop {
-        let page = api.store.reports(invocation, after, REPORTS).await?;
+        let page = api.store.reports(invocation, after, chunk).await?;
         let Some(last) = page.last() else { break };
         after = last.instance;
-        for row in &page {
-            tally.add(row, &serde_json::from_slice(&row.report).map_err(tasks::unreadable)?);
-        }
+        // Reports are large: nothing else waits for their parsing.
+        let counted = tokio::task::spawn_blocking(move || {
+            for row in &page {
+                tally.add(row, &serde_json::from_slice(&row.report)?);
+            }
+            Ok::<_, serde_json::Error>(tally)
+        });
+        tally = counted.await.map_err(|error| ApiError::internal(&error))?.map_err(tasks::unreadable)?;
     }
     Ok(tally.groups(limit))
 }
@@ -132,7 +139,12 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, row: &ReportRow, report: &Report) {
+        // A report may say the same more than once; its instance is counted once.
+        let mut seen = HashSet::new();
         for finding in &report.findings {
+            if !seen.insert((finding.id.as_str(), finding.verdict, finding.severity)) {
+                continue;
+            }
             let key = (finding.id.clone(), finding.verdict, finding.severity);
             if self.groups.len() >= FINDINGS_MAX && !self.groups.contains_key(&key) {
                 self.left_out += 1;
@@ -140,16 +152,14 @@ impl Tally {
             }
             let group = self.groups.entry(key).or_insert_with(|| of_finding(finding));
             group.count += 1;
-            // A report may name a rule twice; its instance is named once.
-            let named = group.instances.last().is_some_and(|last| last.id == row.instance_uid);
-            if group.instances.len() < MEMBERS && !named {
+            if group.instances.len() < MEMBERS {
                 group.instances.push(GroupMember { id: row.instance_uid.clone(), name: row.instance_name.clone() });
             }
         }
     }
 
     /// What failed first, of that the worst, and of the rest what most have.
-    fn groups(self, limit: usize) -> (Vec<ResultGroup>, u64) {
+    fn groups(self, limit: usize) -> Found {
         let mut sorted: Vec<_> = self.groups.into_iter().collect();
         sorted.sort_by(|((id, verdict, severity), group), ((other_id, other_verdict, other_severity), other)| {
             rank(*verdict)
@@ -158,8 +168,8 @@ impl Tally {
                 .then_with(|| other.count.cmp(&group.count))
                 .then_with(|| id.cmp(other_id))
         });
-        let more = sorted.len().saturating_sub(limit) as u64 + self.left_out;
-        (sorted.into_iter().take(limit).map(|(_, group)| group).collect(), more)
+        let more = sorted.len().saturating_sub(limit) as u64;
+        (sorted.into_iter().take(limit).map(|(_, group)| group).collect(), more, self.left_out)
     }
 }
 
@@ -206,16 +216,21 @@ pub(crate) async fn list(
     let mut rows = api.store.tasks(invocation.key, None, after, one_more(limit)).await?;
     let mut next = cut(&mut rows, limit, |row| row.instance);
     let (mut items, mut bytes) = (Vec::with_capacity(rows.len()), 0_usize);
-    for row in &rows {
-        if bytes > PAGE_BYTES {
-            break;
+    'page: for chunk in rows.chunks(CHUNK) {
+        let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { break };
+        let found = api.store.results(invocation.key, first.instance..=last.instance).await?;
+        let mut found: HashMap<_, _> = found.into_iter().collect();
+        for row in chunk {
+            if bytes > PAGE_BYTES {
+                break 'page;
+            }
+            let result = found.remove(&row.instance);
+            if let Some(result) = &result {
+                let report = result.report.as_ref().map_or(0, Vec::len);
+                bytes = bytes.saturating_add(result.output.len() + result.receipt.len() + report);
+            }
+            items.push(tasks::detail(&invocation, row, result)?);
         }
-        let result = api.store.result(invocation.key, row.instance).await?;
-        if let Some(result) = &result {
-            let report = result.report.as_ref().map_or(0, Vec::len);
-            bytes = bytes.saturating_add(result.output.len() + result.receipt.len() + report);
-        }
-        items.push(tasks::detail(&invocation, row, result)?);
     }
     if items.len() < rows.len() {
         next = items.len().checked_sub(1).and_then(|last| rows.get(last)).map(|row| row.instance.to_string());
@@ -259,13 +274,13 @@ mod tests {
             ];
             tally.add(&row(seed), &Report { findings, ..Report::default() });
         }
-        let (groups, more) = tally.groups(3);
+        let (groups, more, left_out) = tally.groups(3);
         let told: Vec<_> = groups
             .iter()
             .map(|group| (group.finding.as_ref().unwrap().id.as_str(), group.count, group.instances.len()))
             .collect();
         assert_eq!(told, [("rare", 1, 1), ("minor", 12, MEMBERS), ("rare", 11, MEMBERS)]);
-        assert_eq!(more, 1);
+        assert_eq!((more, left_out), (1, 0));
     }
 
     #[test]
@@ -276,6 +291,20 @@ mod tests {
             .collect();
         tally.add(&row(1), &Report { findings, ..Report::default() });
         assert_eq!(tally.groups.len(), FINDINGS_MAX);
-        assert_eq!(tally.groups(FINDINGS_MAX).1, 7, "what is left out is counted");
+        let (groups, more, left_out) = tally.groups(FINDINGS_MAX - 1);
+        assert_eq!(
+            (groups.len(), more, left_out),
+            (FINDINGS_MAX - 1, 1, 7),
+            "what is left out is counted, and is no group"
+        );
+    }
+
+    #[test]
+    fn a_report_that_says_the_same_a_thousand_times_counts_once() {
+        let mut tally = Tally::default();
+        let findings = vec![finding("rule", Severity::High, FindingVerdict::Fail); 1000];
+        tally.add(&row(1), &Report { findings, ..Report::default() });
+        let (groups, ..) = tally.groups(1);
+        assert_eq!((groups[0].count, groups[0].instances.len()), (1, 1));
     }
 }

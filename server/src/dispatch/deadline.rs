@@ -9,10 +9,8 @@ use tracing::{error, info};
 use super::Wakes;
 use crate::clock;
 use crate::live::Hub;
+use crate::store::row::ON_ITS_WAY_MS;
 use crate::store::{Store, StoreError};
-
-/// How long after the deadline a task still waits: an acceptance of the last moment is on its way.
-const ON_ITS_WAY_MS: i64 = 2000;
 
 /// The longest sleep; also how often deliveries past their time are forgotten.
 const SLEEP_MAX: Duration = Duration::from_secs(60);

@@ -28,11 +28,12 @@ impl Reporter {
     #[must_use]
     pub fn fact(&self, report: Report) -> Fact {
         let about = About { invocation: report.invocation, generation: report.generation };
+        let run = i32::try_from(report.generation).unwrap_or(i32::MAX);
         let what = match report.event {
             ReportEvent::Accepted { .. } => What::Accepted,
             ReportEvent::Stopping { .. } => What::Stopping,
             ReportEvent::Began { due_ms, late, at_ms } => What::Series(SeriesFact::Began {
-                generation: i32::try_from(about.generation).unwrap_or(i32::MAX),
+                generation: run,
                 due_ms,
                 late: late.map(|late| word(&late)),
                 at_ms,
@@ -54,7 +55,9 @@ impl Reporter {
                 exact: true,
                 told_ms: at_ms,
             })),
-            ReportEvent::SeriesEnded { end, at_ms } => What::Series(SeriesFact::Over { end, at_ms }),
+            ReportEvent::SeriesEnded { end, at_ms } => {
+                What::Series(SeriesFact::Over { end, at_ms, received_ms: clock::now_ms() })
+            }
             ReportEvent::Finished(finished) => match self.ended(&report.order, about, *finished) {
                 Ok((end, None)) => What::Ended(Box::new(end)),
                 Ok((end, Some(chained))) => {
@@ -63,7 +66,7 @@ impl Reporter {
                 }
                 Err(reason) => {
                     warn!(instance.key = self.instance, order = %report.order, reason, "a receipt was refused");
-                    What::Unproven { at_ms: clock::now_ms() }
+                    What::Unproven { generation: run, at_ms: clock::now_ms() }
                 }
             },
         };

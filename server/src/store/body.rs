@@ -194,7 +194,7 @@ async fn apply(conn: &mut Conn, change: &Change) -> Result<Answer, StoreError> {
         Change::Stop(stop) => stop::stop(conn, stop).await,
         Change::Expire { invocation, now_ms } => stop::expire(conn, *invocation, *now_ms).await,
         Change::Prune { now_ms } => stop::prune(conn, *now_ms).await,
-        Change::Roll { invocation, now_ms } => rollout::roll(conn, *invocation, *now_ms).await,
+        Change::Roll { invocation, at } => rollout::roll(conn, *invocation, *at).await,
         Change::Steer { invocation, steer, now_ms } => rollout::steer(conn, *invocation, steer, *now_ms).await,
         Change::Retire { invocations, now_ms } => retention::retire(conn, invocations, *now_ms).await,
         Change::Erase { invocation, most } => retention::erase(conn, *invocation, *most).await,

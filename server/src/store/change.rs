@@ -12,8 +12,8 @@ use crate::store::StoreError;
 use crate::store::fact::Fact;
 use crate::store::row::{
     ActivationRow, AddOutcome, Changed, Created, DeleteOutcome, EnrolOutcome, FileRow, GroupRow, InstanceKey,
-    InvocationKey, KeyringRow, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments, PluginRow,
-    Rolled, Seen, Steer, SteerOutcome, Swept, TokenRow, VersionOutcome,
+    InvocationKey, KeyringRow, Moment, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments,
+    PluginRow, Rolled, Seen, Steer, SteerOutcome, Swept, TokenRow, VersionOutcome,
 };
 
 /// A write.
@@ -127,7 +127,7 @@ pub enum Change {
         /// The invocation.
         invocation: InvocationKey,
         /// Now.
-        now_ms: i64,
+        at: Moment,
     },
     /// Does what a person says to a rollout.
     Steer {

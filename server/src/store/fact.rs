@@ -36,9 +36,24 @@ pub enum What {
     Series(SeriesFact),
     /// It ended, and the receipt was refused: the end is believed of a proven link, what it says is not.
     Unproven {
+        /// The run that the report is about.
+        generation: i32,
         /// When, by the server's clock.
         at_ms: i64,
     },
+}
+
+impl What {
+    /// When something that can end a task was heard, by the server's clock.
+    #[must_use]
+    pub fn received_ms(&self) -> Option<i64> {
+        match self {
+            Self::Ended(end) => Some(end.received_ms),
+            Self::Unproven { at_ms, .. } => Some(*at_ms),
+            Self::Series(SeriesFact::Over { received_ms, .. }) => Some(*received_ms),
+            Self::Accepted | Self::Stopping | Self::Series(_) => None,
+        }
+    }
 }
 
 /// A proven end.
@@ -153,7 +168,7 @@ impl TaskNow {
                 output_digest: Some(ended.output_digest),
             }),
             What::Unproven { .. } if self.status.is_final() => None,
-            What::Unproven { at_ms } => Some(Self {
+            What::Unproven { at_ms, .. } => Some(Self {
                 status: TaskStatus::Error,
                 code: Some(RECEIPT_REFUSED.to_owned()),
                 finished_ms: Some(*at_ms),

@@ -85,6 +85,7 @@ pub(super) async fn open(data_dir: &Path, jobs: mpsc::Receiver<Job>, phase: &Pha
             include_str!("../../migrations/sqlite/0006_rollouts.sql"),
             include_str!("../../migrations/sqlite/0007_retention.sql"),
             include_str!("../../migrations/sqlite/0008_series.sql"),
+            include_str!("../../migrations/sqlite/0009_rollout_floors.sql"),
         ],
     )
     .await?;

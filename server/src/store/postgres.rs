@@ -55,6 +55,7 @@ pub(super) async fn open(url: &str, jobs: mpsc::Receiver<Job>, phase: &Phase) ->
             include_str!("../../migrations/postgres/0006_rollouts.sql"),
             include_str!("../../migrations/postgres/0007_retention.sql"),
             include_str!("../../migrations/postgres/0008_series.sql"),
+            include_str!("../../migrations/postgres/0009_rollout_floors.sql"),
         ],
     )
     .await?;

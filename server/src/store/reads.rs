@@ -1,6 +1,7 @@
 //! The reads, one method for each question.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 
 use orderly_model::task::TaskStatus;
 use orderly_signing::digest::Digest;
@@ -171,6 +172,24 @@ impl Store {
         instance: InstanceKey,
     ) -> Result<Option<ResultRow>, StoreError> {
         on_engine!(self, reader => reader.result(invocation, instance).await)
+    }
+
+    /// The same of all instances whose keys are in a range, by key.
+    pub async fn results(
+        &self,
+        invocation: InvocationKey,
+        instances: RangeInclusive<InstanceKey>,
+    ) -> Result<Vec<(InstanceKey, ResultRow)>, StoreError> {
+        on_engine!(self, reader => reader.results(invocation, instances).await)
+    }
+
+    /// The kept output of a task as JSON, where it ended with a receipt.
+    pub async fn output(
+        &self,
+        invocation: InvocationKey,
+        instance: InstanceKey,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        on_engine!(self, reader => reader.output(invocation, instance).await)
     }
 
     /// Tasks of an invocation that are alike: the first `members` of each of the `limit` largest groups, group by group.

@@ -28,7 +28,7 @@ pub use file::{Collecting, Content, FileRow, Swept};
 pub use group::GroupRow;
 pub use plugin::{AddOutcome, PluginDocuments, PluginRow};
 pub use retention::{AgedRow, KeptRow, PrunedRow};
-pub use rollout::{NewRollout, Rolled, Rolling, RolloutRow, Steer, SteerOutcome};
+pub use rollout::{Moment, NewRollout, ON_ITS_WAY_MS, Rolled, Rolling, RolloutRow, Steer, SteerOutcome};
 pub use series::{RunRow, SeriesRow, Skip, SkipRow};
 
 /// Key of an instance inside the store.

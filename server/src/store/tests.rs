@@ -1,7 +1,7 @@
 //! The one body of SQL on both databases, use case by use case.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod cases;
+pub(crate) mod cases;
 mod machine;
 
 use std::path::PathBuf;
@@ -51,11 +51,18 @@ async fn every_case(mut open: impl AsyncFnMut(&str) -> Store) {
     cases::retention::a_pass_that_was_killed_is_finished_by_the_next(open("killed").await).await;
     cases::retention::keys_are_never_given_away_again(open("keys").await).await;
     cases::retention::what_an_instance_may_still_prove_is_kept_for_a_week(open("week").await).await;
+    cases::retention::the_clock_of_one_instance_removes_the_evidence_of_all(open("clock").await).await;
     cases::tasks::stop(open("stop").await).await;
     cases::series::runs_and_skips(open("series").await).await;
+    cases::series::a_rogue_instance_rewrites_a_proven_run(open("rogue").await).await;
+    cases::series::no_run_is_told_as_what_it_is_not(open("told").await).await;
     cases::tasks::a_file_comes_only_while_its_task_is_open(open("files").await).await;
     cases::rollouts::waves_halts_and_the_rest(open("waves").await).await;
     cases::rollouts::who_never_answers_holds_nothing_up(open("silence").await).await;
+    cases::rollouts::the_word_of_an_instance_that_was_never_released_counts_nothing(open("unasked").await).await;
+    cases::rollouts::a_server_that_was_away_gives_up_nothing_before_it_could_be_accepted(open("away").await).await;
+    cases::rollouts::an_error_that_was_taken_back_is_not_forgiven_again(open("forgiven").await).await;
+    cases::rollouts::what_opens_again_below_the_floor_is_still_counted(open("floor").await).await;
     cases::rollouts::what_is_held_back_is_cancelled_with_the_reason(open("held").await).await;
     cases::a_failing_change_harms_no_other(open("failing").await).await;
     machine::counters_agree_with_rows(open("counters").await).await;
@@ -142,7 +149,7 @@ async fn two_servers_on_one_database_together_release_no_more_than_may_be_open()
     let released = async |store: &Store| {
         let mut released = 0;
         for _ in 0..20 {
-            released += store.roll(key, 0).await.unwrap().unwrap().released.len();
+            released += store.roll(key, cases::rollouts::at(0)).await.unwrap().unwrap().released.len();
         }
         released
     };

@@ -8,8 +8,8 @@ use crate::store::change::{Answer, Change};
 use crate::store::fact::Fact;
 use crate::store::row::{
     ActivationRow, AddOutcome, Changed, Created, DeleteOutcome, EnrolOutcome, FileRow, GroupRow, InstanceKey,
-    InvocationKey, KeyringRow, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments, PluginRow,
-    Rolled, Seen, Steer, SteerOutcome, Swept, TokenRow, VersionOutcome,
+    InvocationKey, KeyringRow, Moment, NewCommand, NewInstance, NewInvocation, NewStop, NewVersion, PluginDocuments,
+    PluginRow, Rolled, Seen, Steer, SteerOutcome, Swept, TokenRow, VersionOutcome,
 };
 use crate::store::{Store, StoreError};
 
@@ -187,8 +187,8 @@ impl Store {
     }
 
     /// Looks at a rollout: gives up what was not accepted in its time, and releases what may start. Nothing where none goes on.
-    pub async fn roll(&self, invocation: InvocationKey, now_ms: i64) -> Result<Option<Box<Rolled>>, StoreError> {
-        match self.change(Change::Roll { invocation, now_ms }).await? {
+    pub async fn roll(&self, invocation: InvocationKey, at: Moment) -> Result<Option<Box<Rolled>>, StoreError> {
+        match self.change(Change::Roll { invocation, at }).await? {
             Answer::Rolled(rolled) => Ok(rolled),
             answer => Err(other(&answer)),
         }

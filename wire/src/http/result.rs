@@ -40,6 +40,9 @@ pub struct ResultGroups {
     pub groups: Vec<ResultGroup>,
     /// How many more groups there are.
     pub more: u64,
+    /// How often a finding was put into no group, since there were too many different ones: the counts of groups are whole, but
+    /// there are more of them than `more` says. Nothing but findings is left out.
+    pub left_out: u64,
 }
 
 /// Tasks that are alike.

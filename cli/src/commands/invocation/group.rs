@@ -72,6 +72,10 @@ fn show(printer: &Printer, groups: &ResultGroups) {
     if groups.more > 0 {
         printer.remark(&format!("{} more group(s); `--limit` shows more", groups.more));
     }
+    if groups.left_out > 0 {
+        let many = "there are too many different ones; `orderly invocation export` has them all";
+        printer.remark(&format!("{} finding(s) are in no group: {many}", groups.left_out));
+    }
 }
 
 fn row(by: GroupBy, group: &ResultGroup) -> Row {

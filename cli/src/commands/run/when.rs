@@ -82,20 +82,20 @@ impl WhenArgs {
         timeout_s: u32,
         now_ms: i64,
     ) -> Result<Option<(RunSeries, String)>, Failure> {
+        let until_ms = self.until.map(|span| {
+            let span = i64::try_from(span).unwrap_or(i64::MAX).saturating_mul(1000);
+            now_ms.saturating_add(span)
+        });
         let at = self.at.as_ref().map(|at| if at.starts_with("at(") { at.clone() } else { format!("at({at})") });
         let (due, told) = match self.every.clone().or_else(|| self.cron.clone()).or(at) {
             Some(frequency) => {
-                let told = told(&frequency, timeout_s, now_ms)?;
+                let told = told(&frequency, timeout_s, now_ms, until_ms)?;
                 (Due::Frequency(frequency), told)
             }
             None if self.next_boot => (Due::NextReboot, "due at the next start of each instance".to_owned()),
             None if self.every_boot => (Due::EveryReboot, "due at every start of each instance".to_owned()),
             None => return Ok(None),
         };
-        let until_ms = self.until.map(|span| {
-            let span = i64::try_from(span).unwrap_or(i64::MAX).saturating_mul(1000);
-            now_ms.saturating_add(span)
-        });
         let misfire = match self.misfire {
             Missed::Skip => Misfire::Skip,
             Missed::RunOnce => Misfire::RunOnce,
@@ -109,8 +109,8 @@ impl WhenArgs {
     }
 }
 
-/// When a frequency is due next, in words.
-fn told(text: &str, timeout_s: u32, now_ms: i64) -> Result<String, Failure> {
+/// When a frequency is due next, and before its end, in words.
+fn told(text: &str, timeout_s: u32, now_ms: i64, until_ms: Option<i64>) -> Result<String, Failure> {
     let frequency: Frequency = text.parse().or_usage(|| "the schedule is not understood".to_owned())?;
     let (zone, own) = match frequency.zone() {
         None => (TimeZone::UTC, true),
@@ -118,12 +118,20 @@ fn told(text: &str, timeout_s: u32, now_ms: i64) -> Result<String, Failure> {
     };
     let now = Timestamp::from_millisecond(now_ms).or_setup(|| "this machine's clock shows no time".to_owned())?;
     frequency.check(now, &zone, timeout_s).or_usage(|| format!("no instance could keep `{text}`"))?;
+    // An end that no timestamp can hold is none.
+    let until = until_ms.and_then(|until_ms| Timestamp::from_millisecond(until_ms).ok());
+    if let Some(until) = until {
+        let zone = (!own).then_some(&zone);
+        frequency
+            .check_until(now, zone, until)
+            .or_usage(|| format!("no instance could keep `{text}` with `--until`"))?;
+    }
     if own {
         return Ok(format!("due by `{text}` in each instance's own time zone"));
     }
     let next = |after: &Timestamp| frequency.next_after(*after, &zone, now);
-    let times = std::iter::successors(next(&now), next).take(TOLD);
-    let times: Vec<String> = times.map(|time| time.strftime("%F %T").to_string()).collect();
+    let times = std::iter::successors(next(&now), next).take_while(|time| until.is_none_or(|until| *time < until));
+    let times: Vec<String> = times.take(TOLD).map(|time| time.strftime("%F %T").to_string()).collect();
     Ok(format!("due next (UTC): {}", times.join(", ")))
 }
 
@@ -170,6 +178,16 @@ mod tests {
         assert_eq!(series.due, Due::Frequency("at(2030-01-01 03:00:00)".to_owned()));
         let (series, _) = read(&["--every-boot", "--overlap", "kill-old"]).unwrap().unwrap().unwrap();
         assert_eq!((series.due, series.overlap), (Due::EveryReboot, Overlap::KillOld));
+    }
+
+    #[test]
+    fn times_from_the_end_on_are_not_told_and_what_has_no_other_is_not_signed() {
+        let (_, told) = read(&["--every", "1h", "--until", "3h"]).unwrap().unwrap().unwrap();
+        assert_eq!(told, "due next (UTC): 2026-11-24 13:00:00, 2026-11-24 14:00:00");
+        for words in [["--every", "1h"], ["--cron", "0 0 3 ? * * UTC"], ["--at", "2030-01-01 03:00:00"]] {
+            let words = [words.as_slice(), &["--until", "1h"]].concat();
+            assert!(read(&words).unwrap().is_err(), "{words:?}");
+        }
     }
 
     #[test]

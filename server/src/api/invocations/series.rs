@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use orderly_model::error::ParseError;
 use orderly_model::schedule::{Frequency, Zone};
 use orderly_signing::order::{Action, Due, Repeat, ScriptAction};
 use orderly_wire::http::problem::Fault;
@@ -47,22 +48,29 @@ pub(super) fn repeat(
         wrong(".until_ms", "is over: write a time that is still to come".to_owned());
     }
     if let Due::Frequency(text) = &series.due
-        && let Err(message) = due(text, timeout_s, now_ms)
+        && let Err((field, message)) = due(text, timeout_s, now_ms, series.until_ms)
     {
-        wrong(".due.frequency", message);
+        wrong(field, message);
     }
     if faults.is_empty() { Ok(Repeat::Series(series.of_revision(1))) } else { Err(ApiError::faults(faults)) }
 }
 
 /// Whether a frequency can be used now. In the instances' own zone, which is not known here, it is looked at as if it were UTC.
-fn due(text: &str, timeout_s: u32, now_ms: i64) -> Result<(), String> {
-    let frequency: Frequency = text.parse().map_err(|error: orderly_model::error::ParseError| error.to_string())?;
+/// What is wrong is answered with its field.
+fn due(text: &str, timeout_s: u32, now_ms: i64, until_ms: Option<i64>) -> Result<(), (&'static str, String)> {
+    let wrong = |message: String| (".due.frequency", message);
+    let frequency: Frequency = text.parse().map_err(|error: ParseError| wrong(error.to_string()))?;
     let zone = match frequency.zone() {
-        None => TimeZone::UTC,
-        Some(zone) => zone_of(zone).ok_or_else(|| format!("there is no time zone `{zone}`"))?,
+        None => None,
+        Some(zone) => Some(zone_of(zone).ok_or_else(|| wrong(format!("there is no time zone `{zone}`")))?),
     };
-    let now = Timestamp::from_millisecond(now_ms).map_err(|error| error.to_string())?;
-    frequency.check(now, &zone, timeout_s).map_err(|error| error.to_string())
+    let now = Timestamp::from_millisecond(now_ms).map_err(|error| wrong(error.to_string()))?;
+    let known = zone.clone().unwrap_or(TimeZone::UTC);
+    frequency.check(now, &known, timeout_s).map_err(|error| wrong(error.to_string()))?;
+    // An end that is over is told already; one that no timestamp can hold is none.
+    let until = until_ms.filter(|until_ms| *until_ms > now_ms).map(Timestamp::from_millisecond);
+    let Some(Ok(until)) = until else { return Ok(()) };
+    frequency.check_until(now, zone.as_ref(), until).map_err(|error| (".until_ms", error.to_string()))
 }
 
 fn zone_of(zone: &Zone) -> Option<TimeZone> {
@@ -95,6 +103,9 @@ mod tests {
             assert!(asked(series(bad)).is_err(), "{bad}");
         }
         assert!(asked(RunSeries { until_ms: Some(NOW_MS), ..series("rate(5m)") }).is_err());
+        let until = |minutes: i64| RunSeries { until_ms: Some(NOW_MS + minutes * 60_000), ..series("rate(5m)") };
+        assert!(asked(until(6)).is_ok());
+        assert!(asked(until(5)).is_err(), "it is over when it is due first");
         let boot = RunSeries { due: Due::EveryReboot, ..series("") };
         assert!(asked(boot.clone()).is_ok());
         assert!(repeat(&Some(boot.clone()), true, false, &action, NOW_MS).is_err(), "a trial");

@@ -92,7 +92,7 @@ async fn what_another_server_recorded_is_told_a_little_later() {
     assert!(matches!(events.next().await, Some(InvocationEvent::Counts { .. })));
     // As another server does: into the store, and past the listeners of this one.
     let [(instance, _)] = server.store.instance_keys(&[agent.id]).await.unwrap().try_into().unwrap();
-    let what = What::Unproven { at_ms: 9 };
+    let what = What::Unproven { generation: 1, at_ms: 9 };
     server.store.record(vec![Fact { instance, order: created.order.parse().unwrap(), what }]).await.unwrap();
     assert_eq!(events.next().await, Some(InvocationEvent::Lagged));
     assert!(matches!(events.next().await, Some(InvocationEvent::Counts { status, .. }) if status == "Failed"));

@@ -72,8 +72,11 @@ async fn what_was_removed_is_told_as_removed_and_never_made_anew() {
     let offer = link.offer().await;
     let seq = link.report(&offer, agent.finished(&offer, "hello\n", |_| {})).await;
     link.acknowledged(seq).await;
+    // The newest stays.
+    let newer = server.fleet.signed(std::slice::from_ref(&agent.id), |_| {});
+    let _: InvocationView = server.json(Method::POST, "/v1/invocations", &newer).await;
     let keep = Keep { days: Some(1), count: None };
-    let later = crate::clock::now_ms() + 2 * 24 * 60 * 60 * 1000;
+    let later = crate::clock::now_ms() + 9 * 24 * 60 * 60 * 1000;
     pass(&server.store, keep, later, &CancellationToken::new()).await.unwrap();
     let base = format!("/v1/invocations/{}", created.id);
     for path in ["", "/tasks", "/results", "/groups", "/evidence", "/events"] {
@@ -83,5 +86,5 @@ async fn what_was_removed_is_told_as_removed_and_never_made_anew() {
     let problem = server.problem(Method::POST, "/v1/invocations", &request).await;
     assert_eq!((problem.status, problem.code.as_str()), (410, "removed"), "the same signed order comes again");
     let view: RetentionView = server.get("/v1/retention").await;
-    assert_eq!((view.keep_days, view.invocations, view.removed, view.removed_ms), (None, 0, 1, Some(later)));
+    assert_eq!((view.keep_days, view.invocations, view.removed, view.removed_ms), (None, 1, 1, Some(later)));
 }

@@ -10,7 +10,7 @@ use tracing::warn;
 use super::super::{CHUNK, FOR_UPDATE};
 use super::series::Kept;
 use super::task::{code, status};
-use super::{Conn, Db, digest_or_none, invocation, parsed};
+use super::{Conn, Db, digest_or_none, invocation, parsed, rollout};
 use crate::store::StoreError;
 use crate::store::change::Answer;
 use crate::store::fact::series::SeriesFact;
@@ -93,6 +93,8 @@ pub(super) struct Touched<'a> {
     instance_name: String,
     pub(super) generation: i32,
     before: TaskStatus,
+    /// When the last word of it that can end it was heard, by the server's clock.
+    heard_ms: i64,
     pub(super) now: TaskNow,
     pub(super) changed: bool,
     pub(super) ended: Option<&'a Ended>,
@@ -116,6 +118,15 @@ pub(super) async fn record(conn: &mut Conn, facts: &[Fact]) -> Result<Answer, St
             continue;
         };
         let (order, invocation, kind) = (known.order, known.invocation, known.kind);
+        if known.released.is_some_and(|last| fact.instance > last) {
+            // It cannot have the order from here. Its word would count tasks as begun that the rollout still holds back.
+            warn!(
+                instance.key = fact.instance,
+                invocation.id = known.uid,
+                "a report of a task that a rollout holds back was refused"
+            );
+            continue;
+        }
         let of_series = matches!(fact.what, What::Series(_));
         if of_series && !known.series {
             warn!(instance.key = fact.instance, invocation.id = known.uid, "a report of a series about what is none");
@@ -139,6 +150,7 @@ pub(super) async fn record(conn: &mut Conn, facts: &[Fact]) -> Result<Answer, St
         let Some(task) = touched.get_mut(&key) else {
             continue;
         };
+        task.heard_ms = task.heard_ms.max(what.received_ms().unwrap_or(0));
         if known.series {
             kept.apply(key, task, known, what);
             continue;
@@ -146,7 +158,8 @@ pub(super) async fn record(conn: &mut Conn, facts: &[Fact]) -> Result<Answer, St
         let (after, ended) = match what {
             What::Ended(end) if !end.is_of(&known.uid, task.generation) => {
                 warn!(instance.id = %task.instance_uid, invocation.id = known.uid, "a receipt was refused: it is of another run");
-                (task.now.after(&What::Unproven { at_ms: end.received_ms }), None)
+                let unproven = What::Unproven { generation: task.generation, at_ms: end.received_ms };
+                (task.now.after(&unproven), None)
             }
             What::Ended(end) => (task.now.after(what), Some(&**end)),
             _ => (task.now.after(what), None),
@@ -177,6 +190,8 @@ pub(super) struct Known {
     pub(super) series: bool,
     /// When it was made.
     pub(super) created_ms: i64,
+    /// The last instance that it was released to, while it is of a rollout that goes on.
+    released: Option<InstanceKey>,
 }
 
 async fn orders(conn: &mut Conn, facts: &[Fact]) -> Result<HashMap<Vec<u8>, Known>, StoreError> {
@@ -186,7 +201,8 @@ async fn orders(conn: &mut Conn, facts: &[Fact]) -> Result<HashMap<Vec<u8>, Know
     for chunk in digests.chunks(CHUNK) {
         let mut query = QueryBuilder::<Db>::new(
             "SELECT o.digest, o.id, o.invocation_id, o.kind, v.uid, \
-             CASE WHEN v.series IS NULL THEN 0 ELSE 1 END, v.created_ms FROM orders o \
+             CASE WHEN v.series IS NULL THEN 0 ELSE 1 END, v.created_ms, \
+             CASE WHEN o.rolled = 1 AND v.roll_active = 1 THEN v.roll_cursor END FROM orders o \
              JOIN invocations v ON v.id = o.invocation_id WHERE o.digest IN (",
         );
         let mut list = query.separated(", ");
@@ -202,6 +218,7 @@ async fn orders(conn: &mut Conn, facts: &[Fact]) -> Result<HashMap<Vec<u8>, Know
                 uid: row.try_get(4)?,
                 series: row.try_get::<i32, _>(5)? != 0,
                 created_ms: row.try_get(6)?,
+                released: row.try_get(7)?,
             };
             found.insert(row.try_get(0)?, known);
         }
@@ -241,6 +258,7 @@ async fn tasks<'a>(conn: &mut Conn, keys: BTreeSet<TaskKey>) -> Result<BTreeMap<
                 instance_name: row.try_get(12)?,
                 generation: row.try_get(10)?,
                 before: now.status,
+                heard_ms: 0,
                 now,
                 changed: false,
                 ended: None,
@@ -334,14 +352,23 @@ async fn remove_deliveries(
 
 async fn count(conn: &mut Conn, touched: BTreeMap<TaskKey, Touched<'_>>) -> Result<Vec<Changed>, StoreError> {
     let mut invocations: BTreeMap<InvocationKey, (Deltas, Vec<TaskRow>, i64)> = BTreeMap::new();
+    let mut reopened: BTreeMap<InvocationKey, InstanceKey> = BTreeMap::new();
     for ((invocation, instance), task) in touched {
         let (deltas, rows, last_ms) = invocations.entry(invocation).or_default();
         deltas.shift(task.before, task.now.status, 1);
-        *last_ms = task.now.finished_ms.unwrap_or(0).max(*last_ms);
+        if task.before.is_final() && !task.now.status.is_final() {
+            // Tasks come in the order of their keys: the first is the lowest.
+            reopened.entry(invocation).or_insert(instance);
+        }
+        // Not what the instance says of the time: how long evidence is kept is counted from it.
+        *last_ms = task.heard_ms.max(*last_ms);
         rows.push(row(instance, task));
     }
     let mut changed = Vec::with_capacity(invocations.len());
     for (invocation, (deltas, rows, last_ms)) in invocations {
+        if let Some(instance) = reopened.get(&invocation) {
+            rollout::reopened(conn, invocation, *instance).await?;
+        }
         let invocation = count_into(conn, invocation, &deltas, last_ms).await?;
         changed.push(Changed { invocation, tasks: ChangedTasks::Rows(rows) });
     }

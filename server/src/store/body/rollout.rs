@@ -10,13 +10,14 @@ use sqlx::{QueryBuilder, Row as _};
 
 use super::super::FOR_UPDATE;
 use super::record::{COUNTERS, Deltas, count_into};
-use super::stop::{EVERY, shift};
+use super::stop::shift;
 use super::task::code;
 use super::{Conn, Db, Reader, Row, invocation};
 use crate::store::StoreError;
 use crate::store::change::Answer;
 use crate::store::row::{
-    InstanceKey, InvocationKey, InvocationRow, NewRollout, OrderKey, Rolled, Rolling, RolloutRow, Steer, SteerOutcome,
+    InstanceKey, InvocationKey, InvocationRow, Moment, NewRollout, OrderKey, Rolled, Rolling, RolloutRow, Steer,
+    SteerOutcome,
 };
 
 /// A rollout with what only this file needs of it.
@@ -25,14 +26,24 @@ pub(super) struct Found {
     pub(super) rollout: RolloutRow,
     /// The last instance that was released.
     pub(super) cursor: InstanceKey,
+    reach: Reach,
     order: OrderKey,
+}
+
+/// How far up, in the keys of instances, something is known of all that was released.
+#[derive(Debug, Clone, Copy)]
+struct Reach {
+    /// It was waited for as long as it may take.
+    waited: InstanceKey,
+    /// It is not open.
+    floor: InstanceKey,
 }
 
 fn select() -> QueryBuilder<Db> {
     let mut query = QueryBuilder::new("SELECT ");
     invocation::push_columns(&mut query);
     query.push(
-        ", roll_cursor, (SELECT o.id FROM orders o WHERE o.invocation_id = t.id AND o.kind = 0) FROM invocations t \
+        ", roll_cursor, roll_waited, roll_floor, (SELECT o.id FROM orders o WHERE o.invocation_id = t.id AND o.kind = 0) FROM invocations t \
          WHERE roll_active = 1",
     );
     query
@@ -40,10 +51,12 @@ fn select() -> QueryBuilder<Db> {
 
 fn found(row: &Row) -> Result<Option<Found>, StoreError> {
     let after = invocation::FIRST_COLUMNS + COUNTERS.len();
-    let (cursor, order) = (row.try_get(after)?, row.try_get(after + 1)?);
+    let cursor = row.try_get(after)?;
+    let reach = Reach { waited: row.try_get(after + 1)?, floor: row.try_get(after + 2)? };
+    let order = row.try_get(after + 3)?;
     let row = invocation::invocation(row)?;
     let rollout = row.rollout.clone();
-    Ok(rollout.map(|rollout| Found { row, rollout: *rollout, cursor, order }))
+    Ok(rollout.map(|rollout| Found { row, rollout: *rollout, cursor, reach, order }))
 }
 
 /// The rollout of an invocation, where one is going on; locked against other servers where its row will be written.
@@ -76,16 +89,20 @@ pub(super) async fn begin(
 }
 
 /// Gives up what was not accepted in its time, and releases what may start.
-pub(super) async fn roll(conn: &mut Conn, key: InvocationKey, now_ms: i64) -> Result<Answer, StoreError> {
+pub(super) async fn roll(conn: &mut Conn, key: InvocationKey, at: Moment) -> Result<Answer, StoreError> {
+    let now_ms = at.now_ms;
     let Some(before) = find(conn, key, false).await? else {
         return Ok(Answer::Rolled(None));
     };
-    let ended = give_up(conn, &before, now_ms).await?;
-    let Some(Found { mut row, mut rollout, mut cursor, order }) = find(conn, key, true).await? else {
+    let ended = give_up(conn, &before, at).await?;
+    let Some(Found { mut row, mut rollout, mut cursor, mut reach, order }) = find(conn, key, true).await? else {
         return Ok(Answer::Rolled(None));
     };
-    rollout.lost = lost(conn, &row, &rollout, now_ms).await?;
-    let open = rollout.state(&row.counts, now_ms).open();
+    rollout.lost = lost(conn, &row, &rollout, &mut reach, at).await?;
+    let state = rollout.state(&row.counts, now_ms);
+    let open = state.open();
+    // An error that its instance has taken back is not one to forgive: the next would not count.
+    rollout.forgiven = rollout.forgiven.min(state.errors());
     match rollout.idle_ms {
         None if open == 0 && rollout.released > 0 => rollout.idle_ms = Some(now_ms),
         Some(_) if open > 0 => rollout.idle_ms = None,
@@ -105,36 +122,30 @@ pub(super) async fn roll(conn: &mut Conn, key: InvocationKey, now_ms: i64) -> Re
         cursor = released.iter().copied().max().unwrap_or(cursor).max(cursor);
     }
     rollout.active = rollout.held > 0 || row.counts.get(TaskStatus::Pending) > 0;
-    rollout.due_ms = due(conn, &row, &rollout, now_ms).await?;
+    rollout.due_ms = due(conn, &row, &rollout, at).await?;
     if let Step::Wait(Wait::Until(until)) = step {
         rollout.due_ms = Some(rollout.due_ms.map_or(until, |due| due.min(until)));
     }
     if !rollout.active {
         forget(conn, key).await?;
     }
-    keep(conn, key, &rollout, cursor).await?;
+    keep(conn, key, &rollout, cursor, reach).await?;
     row.rollout = Some(Box::new(rollout));
     Ok(Answer::Rolled(Some(Box::new(Rolled { invocation: row, order, released, ended }))))
 }
 
 /// Ends what was released and not accepted in its time.
-async fn give_up(conn: &mut Conn, found: &Found, now_ms: i64) -> Result<Vec<InstanceKey>, StoreError> {
+async fn give_up(conn: &mut Conn, found: &Found, at: Moment) -> Result<Vec<InstanceKey>, StoreError> {
     let key = found.row.key;
     if found.row.counts.get(TaskStatus::Pending) <= found.rollout.held {
         return Ok(Vec::new());
     }
-    let late: (Option<InstanceKey>,) = sqlx::query_as::<Db, _>(
-        "SELECT MAX(upto) FROM rollout_releases WHERE invocation_id = $1 AND released_ms <= $2",
-    )
-    .bind(key)
-    .bind(now_ms - found.rollout.asked.accept_ms())
-    .fetch_one(&mut *conn)
-    .await?;
-    let Some(upto) = late.0 else {
+    let Some(upto) = waited(conn, key, found.rollout.asked.accept_ms(), at).await? else {
         return Ok(Vec::new());
     };
-    let end = Some((Some(ResultCode::DeliveryTimeout.as_str()), now_ms));
-    let ended = shift(conn, key, None, (EVERY.0, upto), (TaskStatus::Pending, TaskStatus::Aborted), end).await?;
+    let end = Some((Some(ResultCode::DeliveryTimeout.as_str()), at.now_ms));
+    let ended =
+        shift(conn, key, None, (found.reach.floor, upto), (TaskStatus::Pending, TaskStatus::Aborted), end).await?;
     if ended.is_empty() {
         return Ok(ended);
     }
@@ -145,40 +156,77 @@ async fn give_up(conn: &mut Conn, found: &Found, now_ms: i64) -> Result<Vec<Inst
         .await?;
     let mut deltas = Deltas::default();
     deltas.shift(TaskStatus::Pending, TaskStatus::Aborted, ended.len());
-    count_into(conn, key, &deltas, now_ms).await?;
+    count_into(conn, key, &deltas, at.now_ms).await?;
     Ok(ended)
 }
 
-/// How many are open for longer than they can, and forgets the releases that are not needed to know it.
-async fn lost(conn: &mut Conn, row: &InvocationRow, rollout: &RolloutRow, now_ms: i64) -> Result<u64, StoreError> {
+/// The last instance whose release has been waited for as long as `wait_ms`.
+async fn waited(
+    conn: &mut Conn,
+    key: InvocationKey,
+    wait_ms: i64,
+    at: Moment,
+) -> Result<Option<InstanceKey>, StoreError> {
+    let Some(released_ms) = at.waited(wait_ms) else {
+        return Ok(None);
+    };
+    let found: (Option<InstanceKey>,) = sqlx::query_as::<Db, _>(
+        "SELECT MAX(upto) FROM rollout_releases WHERE invocation_id = $1 AND released_ms <= $2",
+    )
+    .bind(key)
+    .bind(released_ms)
+    .fetch_one(conn)
+    .await?;
+    Ok(found.0)
+}
+
+/// How many are open for longer than they can, and forgets the releases that are not needed to know it. What was waited for stays so
+/// where a server begins to look anew.
+async fn lost(
+    conn: &mut Conn,
+    row: &InvocationRow,
+    rollout: &RolloutRow,
+    reach: &mut Reach,
+    at: Moment,
+) -> Result<u64, StoreError> {
     if row.counts.get(TaskStatus::Running) + row.counts.get(TaskStatus::Stopping) == 0 {
         return Ok(0);
     }
-    let past: (Option<InstanceKey>,) = sqlx::query_as::<Db, _>(
-        "SELECT MAX(upto) FROM rollout_releases WHERE invocation_id = $1 AND released_ms <= $2",
-    )
-    .bind(row.key)
-    .bind(now_ms - rollout.asked.lost_ms())
-    .fetch_one(&mut *conn)
-    .await?;
-    let Some(upto) = past.0 else {
+    if let Some(upto) = waited(conn, row.key, rollout.asked.lost_ms(), at).await? {
+        sqlx::query::<Db>("DELETE FROM rollout_releases WHERE invocation_id = $1 AND upto <= $2")
+            .bind(row.key)
+            .bind(upto)
+            .execute(&mut *conn)
+            .await?;
+        reach.waited = reach.waited.max(upto);
+    }
+    if reach.waited <= reach.floor {
         return Ok(0);
-    };
-    sqlx::query::<Db>("DELETE FROM rollout_releases WHERE invocation_id = $1 AND upto < $2")
-        .bind(row.key)
-        .bind(upto)
-        .execute(&mut *conn)
-        .await?;
-    let count: (i64,) = sqlx::query_as::<Db, _>(
-        "SELECT COUNT(*) FROM tasks WHERE invocation_id = $1 AND instance_id <= $2 AND status IN ($3, $4)",
+    }
+    let (count, first): (i64, Option<InstanceKey>) = sqlx::query_as::<Db, _>(
+        "SELECT COUNT(*), MIN(instance_id) FROM tasks WHERE invocation_id = $1 AND instance_id > $2 AND instance_id <= $3 \
+         AND status IN ($4, $5)",
     )
     .bind(row.key)
-    .bind(upto)
+    .bind(reach.floor)
+    .bind(reach.waited)
     .bind(code(TaskStatus::Running))
     .bind(code(TaskStatus::Stopping))
     .fetch_one(conn)
     .await?;
-    Ok(u64::try_from(count.0).unwrap_or(0))
+    // None of them is Pending: what was not accepted was given up before.
+    reach.floor = first.map_or(reach.waited, |first| first - 1);
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// Notes that a task that had ended is open again, since its instance says so.
+pub(super) async fn reopened(conn: &mut Conn, key: InvocationKey, instance: InstanceKey) -> Result<(), StoreError> {
+    sqlx::query::<Db>("UPDATE invocations SET roll_floor = $2 WHERE id = $1 AND roll_floor > $2")
+        .bind(key)
+        .bind(instance - 1)
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 async fn release(
@@ -217,7 +265,7 @@ async fn due(
     conn: &mut Conn,
     row: &InvocationRow,
     rollout: &RolloutRow,
-    now_ms: i64,
+    at: Moment,
 ) -> Result<Option<i64>, StoreError> {
     if !rollout.active {
         return Ok(None);
@@ -226,10 +274,11 @@ async fn due(
     let mut soonest: Option<i64> = None;
     let waits = [(true, rollout.asked.accept_ms()), (rollout.held > 0, rollout.asked.lost_ms())];
     for (_, wait_ms) in waits.into_iter().filter(|(wanted, _)| *wanted) {
+        let waited_ms = at.waited(wait_ms).unwrap_or(i64::MIN);
         let found: (Option<i64>,) =
-            sqlx::query_as::<Db, _>(next).bind(row.key).bind(now_ms - wait_ms).fetch_one(&mut *conn).await?;
-        let at = found.0.map(|released| released + wait_ms);
-        soonest = [soonest, at].into_iter().flatten().min();
+            sqlx::query_as::<Db, _>(next).bind(row.key).bind(waited_ms).fetch_one(&mut *conn).await?;
+        let end = found.0.map(|released| at.end_of(released, wait_ms));
+        soonest = [soonest, end].into_iter().flatten().min();
     }
     Ok(soonest)
 }
@@ -250,11 +299,12 @@ async fn keep(
     key: InvocationKey,
     rollout: &RolloutRow,
     cursor: InstanceKey,
+    reach: Reach,
 ) -> Result<(), StoreError> {
     sqlx::query::<Db>(
         "UPDATE invocations SET roll_active = $2, roll_held = $3, roll_released = $4, roll_cursor = $5, \
          roll_forgiven = $6, roll_confirmed = $7, roll_lost = $8, roll_idle_ms = $9, roll_due_ms = $10, \
-         roll_halted = $11 WHERE id = $1",
+         roll_halted = $11, roll_waited = $12, roll_floor = $13 WHERE id = $1",
     )
     .bind(key)
     .bind(i32::from(rollout.active))
@@ -267,6 +317,8 @@ async fn keep(
     .bind(rollout.idle_ms)
     .bind(rollout.due_ms)
     .bind(&rollout.halted)
+    .bind(reach.waited)
+    .bind(reach.floor)
     .execute(conn)
     .await?;
     Ok(())
@@ -279,7 +331,7 @@ pub(super) async fn withdraw(
     moved: &[InstanceKey],
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    let Found { row, mut rollout, cursor, .. } = found;
+    let Found { row, mut rollout, cursor, reach, .. } = found;
     let withdrawn = moved.iter().filter(|instance| **instance > cursor).count() as u64;
     if withdrawn == 0 {
         return Ok(());
@@ -298,7 +350,7 @@ pub(super) async fn withdraw(
         .await?;
     }
     rollout.held = rollout.held.saturating_sub(withdrawn);
-    keep(conn, row.key, &rollout, cursor).await
+    keep(conn, row.key, &rollout, cursor, reach).await
 }
 
 /// Does what a person says.
@@ -308,7 +360,7 @@ pub(super) async fn steer(
     steer: &Steer,
     now_ms: i64,
 ) -> Result<Answer, StoreError> {
-    let Some(Found { mut row, mut rollout, cursor, .. }) = find(conn, key, true).await? else {
+    let Some(Found { mut row, mut rollout, cursor, reach, .. }) = find(conn, key, true).await? else {
         return Ok(Answer::Steered(SteerOutcome::NothingHeld));
     };
     if rollout.held == 0 {
@@ -335,7 +387,7 @@ pub(super) async fn steer(
             _ => return Ok(Answer::Steered(SteerOutcome::NotWaiting(None))),
         },
     }
-    keep(conn, key, &rollout, cursor).await?;
+    keep(conn, key, &rollout, cursor, reach).await?;
     row.rollout = Some(Box::new(rollout));
     Ok(Answer::Steered(SteerOutcome::Done(Box::new(row))))
 }

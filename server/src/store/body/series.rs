@@ -12,8 +12,8 @@ use super::record::{Known, TaskKey, Touched};
 use super::task::{code, status};
 use super::{Conn, Db, digest_or_none};
 use crate::store::StoreError;
-use crate::store::fact::series::{RunEnd, SeriesFact, Skips, can_be};
-use crate::store::fact::{Ended, RECEIPT_REFUSED, What};
+use crate::store::fact::series::{RUN_LOST, RunEnd, SeriesFact, Skips, can_be};
+use crate::store::fact::{Ended, RECEIPT_REFUSED, TaskNow, What};
 use crate::store::row::{InstanceKey, InvocationKey, Skip};
 
 /// A task and the number of a run.
@@ -56,6 +56,9 @@ impl<'a> Kept<'a> {
                 What::Series(SeriesFact::RunEnded(run)) => {
                     let number = i32::try_from(run.end.generation).unwrap_or(i32::MAX);
                     runs.extend([(key.0, key.1, number), (key.0, key.1, number.saturating_sub(1))]);
+                }
+                What::Series(SeriesFact::Began { generation, .. }) | What::Unproven { generation, .. } => {
+                    runs.insert((key.0, key.1, *generation));
                 }
                 What::Series(SeriesFact::Skipped(_)) => drop(skips.insert(*key)),
                 _ => {}
@@ -137,10 +140,7 @@ impl<'a> Kept<'a> {
                 task.ended = after.is_some().then_some(&**end);
                 after
             }
-            What::Unproven { at_ms } if task.taken() => {
-                let number = task.generation;
-                self.unproven(key, task, number, *at_ms)
-            }
+            What::Unproven { generation, at_ms } if task.taken() => self.unproven(key, task, *generation, *at_ms),
             What::Unproven { .. } => task.now.after(what),
             What::Series(SeriesFact::Began { generation, received_ms, .. })
                 if !can_be(*generation, known.created_ms, *received_ms) =>
@@ -148,10 +148,11 @@ impl<'a> Kept<'a> {
                 refused("a run of a number that cannot be");
                 None
             }
-            What::Series(SeriesFact::Began { generation, due_ms, late, at_ms, .. }) => {
+            What::Series(SeriesFact::Began { generation, due_ms, late, at_ms, received_ms }) => {
                 let news = *generation > task.generation && !self.runs.contains_key(&(key.0, key.1, *generation));
                 let after = task.now.run_began(*at_ms).filter(|_| news);
                 if after.is_some() {
+                    self.lost(key, task.generation, *received_ms);
                     task.generation = *generation;
                     let run = Run { late: late.as_deref(), started_ms: Some(*at_ms), ..Run::due(*due_ms) };
                     self.runs.insert((key.0, key.1, *generation), run);
@@ -168,8 +169,9 @@ impl<'a> Kept<'a> {
                 self.skips.insert((key, skip.reason.clone()), (skips, true));
                 None
             }
-            What::Series(SeriesFact::Over { end, at_ms }) => {
+            What::Series(SeriesFact::Over { end, at_ms, received_ms }) => {
                 let last = self.runs.get(&(key.0, key.1, task.generation)).map(|run| run.status);
+                self.lost(key, task.generation, *received_ms);
                 task.now.over(*end, last, *at_ms)
             }
         };
@@ -179,17 +181,11 @@ impl<'a> Kept<'a> {
         }
     }
 
-    fn run_ended(
-        &mut self,
-        key: TaskKey,
-        task: &mut Touched<'a>,
-        known: &Known,
-        run: &'a RunEnd,
-    ) -> Option<crate::store::fact::TaskNow> {
+    fn run_ended(&mut self, key: TaskKey, task: &mut Touched<'a>, known: &Known, run: &'a RunEnd) -> Option<TaskNow> {
         let number = i32::try_from(run.end.generation).unwrap_or(i32::MAX);
         let there = self.runs.get(&(key.0, key.1, number));
-        // Told again, or of the past.
-        if there.map_or(number < task.generation, |there| there.status.is_final()) {
+        // Told again, or of a past that was never heard of. What no receipt proves yet may still get one.
+        if there.map_or(number < task.generation, |there| there.digest.is_some()) {
             return None;
         }
         let before = self.runs.get(&(key.0, key.1, number.saturating_sub(1))).and_then(|before| before.digest);
@@ -197,7 +193,7 @@ impl<'a> Kept<'a> {
             Some("a run of a number that cannot be")
         } else if !run.end.is_of(&known.uid, number) {
             Some("a receipt of another series")
-        } else if before.is_some() && before != run.previous {
+        } else if run.previous.is_some() != (number > 1) || (before.is_some() && before != run.previous) {
             Some("a receipt that does not follow that of the run before")
         } else {
             None
@@ -208,7 +204,8 @@ impl<'a> Kept<'a> {
             let under_way = there.is_some();
             return under_way.then(|| self.unproven(key, task, number, run.end.received_ms)).flatten();
         }
-        let after = task.now.run_ended(&run.end)?;
+        // The task's row tells the newest run.
+        let after = if number < task.generation { None } else { Some(task.now.run_ended(&run.end)?) };
         let late = there.and_then(|there| there.late);
         let ended = Run {
             status: run.end.status,
@@ -220,23 +217,29 @@ impl<'a> Kept<'a> {
             ..Run::due(run.due_ms)
         };
         self.runs.insert((key.0, key.1, number), ended);
-        task.generation = number;
-        Some(after)
+        if number > task.generation {
+            self.lost(key, task.generation, run.end.received_ms);
+            task.generation = number;
+        }
+        after
     }
 
-    /// The run under way ended, and nothing proves how.
-    fn unproven(
-        &mut self,
-        key: TaskKey,
-        task: &Touched<'a>,
-        number: i32,
-        at_ms: i64,
-    ) -> Option<crate::store::fact::TaskNow> {
+    /// The run of this number ended, and nothing proves how.
+    fn unproven(&mut self, key: TaskKey, task: &Touched<'a>, number: i32, at_ms: i64) -> Option<TaskNow> {
+        self.close(key, number, RECEIPT_REFUSED, at_ms)?;
+        task.now.run_unproven().filter(|_| number >= task.generation)
+    }
+
+    /// The run of this number is over where it is under way, since what followed it is told and its end was not.
+    fn lost(&mut self, key: TaskKey, number: i32, at_ms: i64) {
+        let _none_under_way = self.close(key, number, RUN_LOST, at_ms);
+    }
+
+    /// Ends a run that is under way without a receipt; nothing where it is not.
+    fn close(&mut self, key: TaskKey, number: i32, code: &'static str, at_ms: i64) -> Option<()> {
         let run = self.runs.get_mut(&(key.0, key.1, number)).filter(|run| !run.status.is_final())?;
-        let after = task.now.run_unproven()?;
-        (run.status, run.code, run.finished_ms, run.changed) =
-            (TaskStatus::Error, Some(RECEIPT_REFUSED), Some(at_ms), true);
-        Some(after)
+        (run.status, run.code, run.finished_ms, run.changed) = (TaskStatus::Error, Some(code), Some(at_ms), true);
+        Some(())
     }
 
     /// Stores what has changed.
@@ -269,14 +272,15 @@ impl<'a> Kept<'a> {
                     .push_bind(end.map(|end| &end.output[..]))
                     .push_bind(end.and_then(|end| end.report.as_deref()));
             });
-            // A run goes in where it begins, and once more where it ends.
+            // A run goes in where it begins, and once more where it ends; what a receipt proves stays.
             query.push(
                 " ON CONFLICT (invocation_id, instance_id, generation) DO UPDATE SET status = excluded.status, \
                  due_ms = excluded.due_ms, late = COALESCE(runs.late, excluded.late), exit_code = excluded.exit_code, \
                  code = excluded.code, reason = excluded.reason, check_code = excluded.check_code, \
                  started_ms = excluded.started_ms, finished_ms = excluded.finished_ms, output_bytes = excluded.output_bytes, \
                  dropped_bytes = excluded.dropped_bytes, output_digest = excluded.output_digest, receipt_digest = excluded.receipt_digest, \
-                 receipt = excluded.receipt, output = excluded.output, report = excluded.report",
+                 receipt = excluded.receipt, output = excluded.output, report = excluded.report \
+                 WHERE runs.receipt IS NULL",
             );
             query.build().persistent(chunk.len() == CHUNK || chunk.len() == 1).execute(&mut *conn).await?;
         }

@@ -1,5 +1,7 @@
 //! Reading tasks and their results.
 
+use std::ops::RangeInclusive;
+
 use orderly_model::task::TaskStatus;
 use orderly_signing::instance::InstanceId;
 use sqlx::{QueryBuilder, Row as _};
@@ -121,6 +123,41 @@ impl Reader {
             return Ok(None);
         };
         Ok(Some(ResultRow { receipt: row.try_get(0)?, output: row.try_get(1)?, report: row.try_get(2)? }))
+    }
+
+    pub(in crate::store) async fn results(
+        &self,
+        invocation: InvocationKey,
+        instances: RangeInclusive<InstanceKey>,
+    ) -> Result<Vec<(InstanceKey, ResultRow)>, StoreError> {
+        let rows = sqlx::query::<Db>(
+            "SELECT instance_id, receipt, output, report FROM results \
+             WHERE invocation_id = $1 AND instance_id >= $2 AND instance_id <= $3 ORDER BY instance_id",
+        )
+        .bind(invocation)
+        .bind(*instances.start())
+        .bind(*instances.end())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let result = ResultRow { receipt: row.try_get(1)?, output: row.try_get(2)?, report: row.try_get(3)? };
+                Ok((row.try_get(0)?, result))
+            })
+            .collect()
+    }
+
+    pub(in crate::store) async fn output(
+        &self,
+        invocation: InvocationKey,
+        instance: InstanceKey,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = sqlx::query::<Db>("SELECT output FROM results WHERE invocation_id = $1 AND instance_id = $2")
+            .bind(invocation)
+            .bind(instance)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
     /// Every instance of an invocation, sorted by id.

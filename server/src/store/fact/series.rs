@@ -14,6 +14,9 @@ use crate::store::row::Skip;
 /// Code of a task whose series was lost on its instance.
 pub const SERIES_LOST: &str = "SeriesLost";
 
+/// Code of a run whose end was not told before that of its series or a later run, and of a series of which it was the last.
+pub const RUN_LOST: &str = "RunLost";
+
 /// Runs that an instance may report beyond those that the shortest interval allows: a clock that is ahead, a restart.
 const RUNS_SPARE: i64 = 16;
 
@@ -41,8 +44,10 @@ pub enum SeriesFact {
     Over {
         /// How it came to its end.
         end: EndOfSeries,
-        /// When.
+        /// When, as the instance says.
         at_ms: i64,
+        /// When this was heard, by the server's clock.
+        received_ms: i64,
     },
 }
 
@@ -157,13 +162,15 @@ impl TaskNow {
         Some(self.with(armed.apply(TaskEvent::RunEnded).ok()?))
     }
 
-    /// The row after the end of the series; `last` is how its last run ended. It is the instance's last word, so nothing changes
+    /// The row after the end of the series; `last` is what its last run is, if it had any. It is the instance's last word, so nothing changes
     /// it any more.
     #[must_use]
     pub fn over(&self, end: EndOfSeries, last: Option<TaskStatus>, at_ms: i64) -> Option<Self> {
+        let under_way = last.is_some_and(|last| !last.is_final());
         let last = last.and_then(|last| FinalStatus::try_from(last).ok());
         let (status, code) = match (end, last) {
             (EndOfSeries::Completed, Some(last)) => (last, self.code.clone()),
+            (EndOfSeries::Completed, None) if under_way => (FinalStatus::Error, Some(RUN_LOST.to_owned())),
             // Nothing was due any more when it came.
             (EndOfSeries::Completed, None) => (FinalStatus::Aborted, None),
             (EndOfSeries::Stopped, Some(FinalStatus::Terminated)) => (FinalStatus::Terminated, None),

@@ -11,7 +11,7 @@ use super::{InstanceKey, InvocationRow, OrderKey};
 const LOST_GRACE_MS: i64 = 60 * 1000;
 
 /// How long after its time an acceptance is still on its way, in milliseconds.
-const ON_ITS_WAY_MS: i64 = 2000;
+pub const ON_ITS_WAY_MS: i64 = 2000;
 
 /// How an invocation is to spread, as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,30 @@ impl NewRollout {
     #[must_use]
     pub fn lost_ms(&self) -> i64 {
         self.accept_ms() + i64::from(self.run_s) * 1000 + LOST_GRACE_MS
+    }
+}
+
+/// When a rollout is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Now, Unix milliseconds.
+    pub now_ms: i64,
+    /// Since when whoever looks was there to offer what is released, Unix milliseconds. No wait begins before it: nobody was offered
+    /// anything by a server that was away, or in a time that a clock has left out.
+    pub since_ms: i64,
+}
+
+impl Moment {
+    /// When what was released at `released_ms` has been waited for as long as `wait_ms`.
+    #[must_use]
+    pub fn end_of(&self, released_ms: i64, wait_ms: i64) -> i64 {
+        released_ms.max(self.since_ms).saturating_add(wait_ms)
+    }
+
+    /// The newest release that has been waited for as long as `wait_ms`, where there can be one.
+    #[must_use]
+    pub fn waited(&self, wait_ms: i64) -> Option<i64> {
+        (self.end_of(i64::MIN, wait_ms) <= self.now_ms).then(|| self.now_ms.saturating_sub(wait_ms))
     }
 }
 

@@ -4,7 +4,7 @@ pub(super) mod alike;
 pub(super) mod commands;
 pub(super) mod people;
 pub(super) mod retention;
-pub(super) mod rollouts;
+pub(crate) mod rollouts;
 pub(super) mod series;
 pub(super) mod tasks;
 

@@ -48,7 +48,7 @@ fn what(said: Said) -> What {
         Said::Accepted => What::Accepted,
         Said::Stopping => What::Stopping,
         Said::Ended(status) => ended(status),
-        Said::Unproven => What::Unproven { at_ms: 9 },
+        Said::Unproven => What::Unproven { generation: 1, at_ms: 9 },
     }
 }
 

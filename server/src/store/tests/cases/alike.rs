@@ -60,4 +60,11 @@ pub(in crate::store::tests) async fn groups_are_made_by_the_database(store: Stor
     assert_eq!((reports.len(), reports[0].instance, &reports[0].report[..]), (1, all[1].0, &b"{}"[..]));
     assert_eq!(store.reports(key, all[1].0, 10).await.unwrap()[0].instance, all[3].0);
     assert!(store.reports(key, all[3].0, 10).await.unwrap().is_empty());
+
+    let results = store.results(key, all[1].0..=all[3].0).await.unwrap();
+    let told: Vec<_> = results.iter().map(|(instance, result)| (*instance, result.report.is_some())).collect();
+    assert_eq!(told, [(all[1].0, true), (all[2].0, false), (all[3].0, true)]);
+    assert!(store.results(key, all[5].0..=all[6].0).await.unwrap().is_empty(), "they are waiting");
+    assert_eq!(store.output(key, all[1].0).await.unwrap().as_ref(), Some(&results[0].1.output));
+    assert_eq!(store.output(key, all[5].0).await.unwrap(), None);
 }

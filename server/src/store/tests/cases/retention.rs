@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ended, fact, instances, invocation};
 use crate::retention::{Keep, pass};
 use crate::store::Store;
+use crate::store::fact::{Ended, What};
 use crate::store::row::*;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -43,7 +44,7 @@ pub(in crate::store::tests) async fn only_what_has_ended_and_is_not_referred_to_
     assert_eq!(kept(&store).await, ["t-2", "t-3", "t-4", "t-6"]);
 
     let gone = store.pruned("t-1").await.unwrap();
-    assert_eq!(gone, Some(PrunedRow { finished_ms: 300, pruned_ms: later }));
+    assert_eq!(gone, Some(PrunedRow { finished_ms: 350, pruned_ms: later }));
     assert_eq!(store.pruned("t-2").await.unwrap(), None);
     assert!(store.tasks(keys[0], None, 0, 10).await.unwrap().is_empty());
     assert_eq!(store.result(keys[0], all[0].0).await.unwrap(), None);
@@ -110,4 +111,20 @@ pub(in crate::store::tests) async fn what_an_instance_may_still_prove_is_kept_fo
     store.expire(key, 2000).await.unwrap();
     pass(&store, week, 2000 + 7 * DAY_MS, &stop).await.unwrap();
     assert!(!kept(&store).await.contains(&"t-3".to_owned()), "nobody told for a week");
+}
+
+pub(in crate::store::tests) async fn the_clock_of_one_instance_removes_the_evidence_of_all(store: Store) {
+    let all = instances(&store, 2).await;
+    let new = invocation(1, &all);
+    let key = store.create(new.clone()).await.unwrap().unwrap().invocation;
+    for ((instance, _), finished_ms) in all.iter().zip([40 * DAY_MS, 0]) {
+        let What::Ended(end) = ended(TaskStatus::Success) else { panic!("an end") };
+        let end = Ended { finished_ms, received_ms: 40 * DAY_MS, ..*end };
+        store.record(vec![fact(&new, *instance, What::Ended(Box::new(end)))]).await.unwrap();
+    }
+    let keep = Keep { days: Some(1), ..Keep::default() };
+    pass(&store, keep, 40 * DAY_MS + 1, &CancellationToken::new()).await.unwrap();
+    assert_eq!(kept(&store).await, ["t-1"]);
+    let told = store.tasks(key, None, 0, 10).await.unwrap();
+    assert_eq!(told[1].finished_ms, Some(0), "what the instance says of its task is told");
 }

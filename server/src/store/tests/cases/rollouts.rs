@@ -16,19 +16,35 @@ fn rollout(policy: &str) -> NewRollout {
 }
 
 async fn begin(store: &Store, number: u32, count: usize, policy: &str) -> (NewInvocation, InvocationKey) {
+    until(store, number, count, policy, 1_000_000).await
+}
+
+/// A rollout that may go on until this.
+async fn until(
+    store: &Store,
+    number: u32,
+    count: usize,
+    policy: &str,
+    deadline_ms: i64,
+) -> (NewInvocation, InvocationKey) {
     let all = instances(store, count).await;
-    let new = NewInvocation { rollout: Some(rollout(policy)), deadline_ms: 1_000_000, ..invocation(number, &all) };
+    let new = NewInvocation { rollout: Some(rollout(policy)), deadline_ms, ..invocation(number, &all) };
     let key = store.create(new.clone()).await.unwrap().unwrap().invocation;
     (new, key)
 }
 
-/// A rollout of ten at a time on so many instances.
-pub(in crate::store::tests) async fn ten_at_a_time(store: &Store, count: usize) -> InvocationKey {
-    begin(store, 1, count, r#"{"max_concurrency":"10"}"#).await.1
+/// A rollout of ten at a time on so many instances, whose order does not expire.
+pub(crate) async fn ten_at_a_time(store: &Store, count: usize) -> InvocationKey {
+    until(store, 1, count, r#"{"max_concurrency":"10"}"#, i64::MAX).await.1
+}
+
+/// A look of a server that was always there.
+pub(crate) fn at(now_ms: i64) -> Moment {
+    Moment { now_ms, since_ms: 0 }
 }
 
 async fn roll(store: &Store, key: InvocationKey, now_ms: i64) -> Rolled {
-    *store.roll(key, now_ms).await.unwrap().unwrap()
+    *store.roll(key, at(now_ms)).await.unwrap().unwrap()
 }
 
 async fn end(store: &Store, new: &NewInvocation, instances: &[InstanceKey], status: TaskStatus) {
@@ -83,7 +99,7 @@ pub(in crate::store::tests) async fn waves_halts_and_the_rest(store: Store) {
     end(&store, &new, &targets[6..8], TaskStatus::Success).await;
     assert!(!roll(&store, key, 7600).await.invocation.rollout.unwrap().active);
     assert!(store.rolling().await.unwrap().is_empty());
-    assert_eq!(store.roll(key, 7700).await.unwrap(), None);
+    assert_eq!(store.roll(key, at(7700)).await.unwrap(), None);
     assert!(store.invocation("t-1").await.unwrap().unwrap().finished_ms.is_some());
 }
 
@@ -165,4 +181,65 @@ async fn begin_again(store: &Store) -> (NewInvocation, InvocationKey) {
     let new = NewInvocation { rollout: asked, deadline_ms: 1_000_000, ..invocation(2, &two) };
     let key = store.create(new.clone()).await.unwrap().unwrap().invocation;
     (new, key)
+}
+
+pub(in crate::store::tests) async fn the_word_of_an_instance_that_was_never_released_counts_nothing(store: Store) {
+    let (new, key) = begin(&store, 1, 4, r#"{"max_concurrency":"2"}"#).await;
+    let targets = new.targets.clone();
+    assert_eq!(roll(&store, key, 0).await.released, targets[..2]);
+    // They know of the order from elsewhere and say that they are at it, or done.
+    store.record(vec![fact(&new, targets[2], What::Accepted)]).await.unwrap();
+    end(&store, &new, &targets[3..], TaskStatus::Failed).await;
+    let row = store.invocation("t-1").await.unwrap().unwrap();
+    assert_eq!((row.counts.get(TaskStatus::Pending), row.rollout.unwrap().held), (4, 2));
+    end(&store, &new, &targets[..2], TaskStatus::Success).await;
+    assert_eq!(roll(&store, key, 10).await.released, targets[2..]);
+    end(&store, &new, &targets[2..], TaskStatus::Success).await;
+    assert!(!roll(&store, key, 20).await.invocation.rollout.unwrap().active, "its word counts once it was asked");
+}
+
+pub(in crate::store::tests) async fn a_server_that_was_away_gives_up_nothing_before_it_could_be_accepted(store: Store) {
+    let (new, key) = begin(&store, 1, 4, r#"{"max_concurrency":"2"}"#).await;
+    let targets = new.targets.clone();
+    roll(&store, key, 0).await;
+    store.record(vec![fact(&new, targets[0], What::Accepted)]).await.unwrap();
+    let look = async |now_ms, since_ms| *store.roll(key, Moment { now_ms, since_ms }).await.unwrap().unwrap();
+    let back = look(500_000, 499_000).await;
+    assert_eq!((back.ended, back.released), (vec![], vec![]));
+    let rollout = back.invocation.rollout.unwrap();
+    assert_eq!((rollout.lost, rollout.due_ms), (0, Some(511_000)));
+    let given_up = look(511_000, 499_000).await;
+    assert_eq!((given_up.ended, given_up.released), (targets[1..2].to_vec(), targets[2..3].to_vec()));
+    store.record(vec![fact(&new, targets[2], What::Accepted)]).await.unwrap();
+    let lost = look(601_000, 499_000).await;
+    assert_eq!((lost.invocation.rollout.unwrap().lost, lost.released), (1, targets[3..].to_vec()));
+    assert_eq!(look(602_000, 601_500).await.invocation.rollout.unwrap().lost, 1, "what was waited for stays so");
+}
+
+pub(in crate::store::tests) async fn an_error_that_was_taken_back_is_not_forgiven_again(store: Store) {
+    let (new, key) = begin(&store, 1, 4, r#"{"max_concurrency":"1","max_errors":"0"}"#).await;
+    let targets = new.targets.clone();
+    roll(&store, key, 0).await;
+    assert_eq!(roll(&store, key, 12_000).await.released, NONE, "one was not accepted in time, which halts");
+    assert!(matches!(steer(&store, key, Steer::Resume(1)).await, SteerOutcome::Done(_)));
+    assert_eq!(roll(&store, key, 12_100).await.released, targets[1..2]);
+    // It was done all the same; the next error is the first.
+    end(&store, &new, &targets[..1], TaskStatus::Success).await;
+    roll(&store, key, 12_200).await;
+    end(&store, &new, &targets[1..2], TaskStatus::Failed).await;
+    let halted = roll(&store, key, 12_300).await;
+    assert_eq!(halted.released, NONE);
+    assert!(halted.invocation.rollout.unwrap().is_halted(&halted.invocation.counts, 12_300));
+}
+
+pub(in crate::store::tests) async fn what_opens_again_below_the_floor_is_still_counted(store: Store) {
+    let (new, key) = begin(&store, 1, 4, r#"{"max_concurrency":"1"}"#).await;
+    let targets = new.targets.clone();
+    roll(&store, key, 0).await;
+    assert_eq!(roll(&store, key, 12_000).await.released, targets[1..2], "the first was given up");
+    store.record(vec![fact(&new, targets[1], What::Accepted)]).await.unwrap();
+    // Nothing of the first release is open: the floor moves above it.
+    assert_eq!(roll(&store, key, 102_000).await.invocation.rollout.unwrap().lost, 0);
+    store.record(vec![fact(&new, targets[0], What::Accepted)]).await.unwrap();
+    assert_eq!(roll(&store, key, 102_100).await.invocation.rollout.unwrap().lost, 1);
 }

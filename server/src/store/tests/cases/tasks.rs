@@ -103,7 +103,7 @@ pub(in crate::store::tests) async fn reports_are_idempotent(store: Store) {
         (1, 1, None)
     );
     // An end whose receipt was refused is an end without proof; the proven one still counts.
-    store.record(vec![fact(&new, b, What::Unproven { at_ms: 400 })]).await.unwrap();
+    store.record(vec![fact(&new, b, What::Unproven { generation: 1, at_ms: 400 })]).await.unwrap();
     let task = store.tasks_of(key, &[b]).await.unwrap().pop().unwrap();
     assert_eq!((task.status, task.code.as_deref()), (TaskStatus::Error, Some(RECEIPT_REFUSED)));
     assert_eq!(store.result(key, b).await.unwrap(), None);
@@ -147,7 +147,7 @@ pub(in crate::store::tests) async fn a_batch_over_many_invocations(store: Store)
     assert_eq!(changed.iter().map(|change| change.tasks.count()).collect::<Vec<_>>(), [130, 70]);
     for (uid, status, count) in [("t-1", TaskStatus::Success, 130), ("t-2", TaskStatus::Timeout, 70)] {
         let row = store.invocation(uid).await.unwrap().unwrap();
-        assert_eq!((row.counts.get(status), row.counts.total(), row.finished_ms), (count, count, Some(300)));
+        assert_eq!((row.counts.get(status), row.counts.total(), row.finished_ms), (count, count, Some(350)));
     }
     assert!(store.deliveries_to(all[0].0, 0, 10).await.unwrap().is_empty());
 }
